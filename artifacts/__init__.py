@@ -1,0 +1,1 @@
+"""Compiled example artifacts, one folder a model, readable as `importlib.resources.files("artc.artifacts")`."""
