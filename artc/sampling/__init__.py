@@ -1,0 +1,1 @@
+"""How an ODE is walked: baseline grids, solvers, trajectories, the trajectory bank and stiffness."""

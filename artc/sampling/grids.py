@@ -1,0 +1,68 @@
+"""Hand-made grids, the baselines every schedule is compared with. NumPy float64; no torch.
+
+A grid of K steps has K + 1 strictly decreasing sigmas, the first sigma_max and the last exactly 0. `logsnr` and `edm`
+pin their last positive node to sigma_min and then jump to 0, as their authors sample them: at K = 2 both are
+[sigma_max, sigma_min, 0] and spend a whole step on nothing. `edm-free` is the same curve with every interior node free
+to reach towards 0, so that a win over `edm` can be told from a win over that pinned node.
+
+Sources: Karras et al. 2206.00364, equation 5, rho = 7 (`edm`); Lu et al. 2206.00927 (`logsnr`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artc.errors import BudgetError, InputError, UnknownNameError
+
+Grid = NDArray[np.float64]
+RHO = 7.0
+
+
+def uniform(steps: int, sigma_min: float, sigma_max: float) -> Grid:
+    """sigma_k = sigma_max (1 - k / K); sigma_min plays no part."""
+    del sigma_min
+    return np.linspace(sigma_max, 0.0, steps + 1)
+
+
+def logsnr(steps: int, sigma_min: float, sigma_max: float) -> Grid:
+    """ln sigma_k linear in k from sigma_max to sigma_min, then 0."""
+    return np.append(np.geomspace(sigma_max, sigma_min, steps) if steps > 1 else sigma_max, 0.0)
+
+
+def edm(steps: int, sigma_min: float, sigma_max: float) -> Grid:
+    """sigma_k^(1/7) linear in k from sigma_max to sigma_min, then 0."""
+    return np.append(_rho_curve(np.linspace(0, 1, steps), sigma_min, sigma_max), 0.0)
+
+
+def edm_free(steps: int, sigma_min: float, sigma_max: float) -> Grid:
+    """The curve of `edm` cut into K intervals, its end moved from sigma_min to 0."""
+    return np.append(_rho_curve(np.arange(steps) / steps, sigma_min, sigma_max), 0.0)
+
+
+def _rho_curve(position: Grid, sigma_min: float, sigma_max: float) -> Grid:
+    top, bottom = sigma_max ** (1 / RHO), sigma_min ** (1 / RHO)
+    curve: Grid = (top + position * (bottom - top)) ** RHO
+    curve[:1] = sigma_max  # not (sigma_max^(1/7))^7, which may differ in the last digit
+    return curve
+
+
+GRIDS: dict[str, Callable[[int, float, float], Grid]] = {
+    "edm": edm,
+    "edm-free": edm_free,
+    "logsnr": logsnr,
+    "uniform": uniform,
+}
+
+
+def baseline(name: str, steps: int, sigma_min: float, sigma_max: float) -> Grid:
+    """A named grid; raises UnknownNameError, BudgetError for less than one step, InputError for a bad range."""
+    if name not in GRIDS:
+        raise UnknownNameError("grid", name, GRIDS)
+    if steps < 1:
+        raise BudgetError(f"A grid has at least one step, not {steps}.")
+    if not 0 < sigma_min < sigma_max:
+        raise InputError(f"Expected 0 < sigma_min < sigma_max, not {sigma_min:g} and {sigma_max:g}.")
+    return GRIDS[name](steps, sigma_min, sigma_max)

@@ -1,0 +1,46 @@
+"""What a solver is: a stateless rule for one step of the probability-flow ODE dx/dsigma = (x - D(x; sigma)) / sigma.
+
+A rule sees the state, the two sigmas of its step and whatever memory it returned from the step before, and answers the
+new state and the new memory. It holds nothing itself, so one rule serves any number of trajectories at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from artc.artifact import BUDGETS
+
+Field = Callable[[Tensor, float], Tensor]  # D(x; sigma) on a batch, sigma a plain number
+Memory = tuple[Tensor, float] | None  # denoised value and sigma of the step before; None at the first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one step leaves behind: the state at the new sigma, the denoised value at the old one, and the memory."""
+
+    x: Tensor
+    denoised: Tensor
+    memory: Memory
+
+
+Rule = Callable[[Field, Tensor, float, float, Memory], Step]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solver:
+    """A named rule. Its order and the calls it spends come from the one table of budgets."""
+
+    name: str
+    step: Rule
+
+    @property
+    def order(self) -> int:
+        return BUDGETS[self.name].order
+
+
+def slope(denoise: Field, x: Tensor, sigma: float) -> Tensor:
+    """dx/dsigma = (x - D(x; sigma)) / sigma, sigma > 0."""
+    return (x - denoise(x, sigma)) / sigma

@@ -1,0 +1,51 @@
+"""Walking one ODE from noise to a sample.
+
+`walk` is the only loop over a grid in the package: sampling, teachers and the trajectory bank are all made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from artc.sampling.solvers import Field, Solver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One step as it happened: the state after it, at `sigma_next`, and the denoised value before it, at `sigma`."""
+
+    index: int
+    sigma: float
+    sigma_next: float
+    denoised: Tensor
+    x: Tensor
+
+
+def walk(denoise: Field, x: Tensor, sigmas: Sequence[float], solver: Solver) -> Iterator[Visit]:
+    """Carry x from sigmas[0] to sigmas[-1] by the solver's rule, yielding every step.
+
+    Args:
+        denoise: D(x; sigma) on a batch.
+        x: `(B, *S)` at sigmas[0], that is data plus sigmas[0] times unit noise.
+        sigmas: strictly decreasing; the last may be 0.
+    """
+    memory = None
+    for index, (sigma, sigma_next) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
+        step = solver.step(denoise, x, float(sigma), float(sigma_next), memory)
+        x, memory = step.x, step.memory
+        yield Visit(index=index, sigma=float(sigma), sigma_next=float(sigma_next), denoised=step.denoised, x=x)
+
+
+def sample(denoise: Field, noise: Tensor, sigmas: Sequence[float], solver: Solver, *, batch: int = 64) -> Tensor:
+    """The samples `(B, *S)` that a grid makes of unit noise `(B, *S)`, a batch at a time."""
+    finished = []
+    for latents in noise.split(batch):
+        x = latents * float(sigmas[0])
+        for visit in walk(denoise, x, sigmas, solver):
+            x = visit.x
+        finished.append(x)
+    return torch.cat(finished)

@@ -1,0 +1,1 @@
+"""How the embedded networks were made. Nothing here is needed, or imported, to compile a schedule."""

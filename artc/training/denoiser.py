@@ -1,0 +1,201 @@
+"""Train the embedded `mnist` denoiser from an npz file of digits.
+
+    python -m artc.training.denoiser --data mnist.npz --out runs/mnist
+
+The loss is EDM's (Karras et al. 2206.00364, equation 8): with x = y + sigma n,
+
+    loss = E (sigma^2 + s^2) / (sigma s)^2 |D(x; sigma) - y|^2,           s = sigma_data,
+
+which weighs the raw network's error by one at every noise level. Four fifths of the noise levels are log-normal as in that
+paper; the last fifth is log-uniform over the whole range a schedule may walk, because a compiler asks the network questions
+at every sigma, and EDM's law alone shows it almost nothing above sigma = 20.
+
+A run can be stopped at any moment and started again with the same command: it goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from artc.models.preconditioning import EDMDenoiser
+from artc.models.unet import UNet
+
+ARCHITECTURE = {"channels": 1, "widths": [32, 80, 128], "blocks": 1, "heads": 4}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """Every setting of a run; written into the model card."""
+
+    images: int = 3_000_000
+    batch: int = 128
+    rate: float = 1e-3
+    warmup: int = 500
+    ema_halflife: int = 50_000
+    p_mean: float = -1.2
+    p_std: float = 1.2
+    uniform_share: float = 0.2
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    sigma_data: float = 0.5
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        return self.images // self.batch
+
+
+@dataclass(slots=True, kw_only=True)
+class TrainingState:
+    """What a checkpoint holds; a run continues from it as if it had never stopped."""
+
+    model: EDMDenoiser
+    average: EDMDenoiser
+    optimizer: torch.optim.Adam
+    generator: torch.Generator
+    step: int = 0
+    seconds: float = 0.0
+    loss: float = math.nan
+
+
+def build(config: TrainingConfig) -> EDMDenoiser:
+    network = UNet(channels=1, widths=tuple(ARCHITECTURE["widths"]), blocks=1, heads=4)
+    return EDMDenoiser(network, config.sigma_data).to(memory_format=torch.channels_last)
+
+
+def start(config: TrainingConfig, device: torch.device) -> TrainingState:
+    torch.manual_seed(config.seed)
+    model, average = build(config).to(device), build(config).to(device)
+    average.load_state_dict(model.state_dict())
+    average.requires_grad_(False)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.rate, betas=(0.9, 0.99))
+    return TrainingState(
+        model=model, average=average, optimizer=optimizer, generator=torch.Generator().manual_seed(config.seed)
+    )
+
+
+def load_images(path: Path, split: str) -> Tensor:
+    """Digits padded from 28 x 28 to 32 x 32 with black: uint8 `(N, 1, 32, 32)`."""
+    with np.load(path) as data:
+        return torch.from_numpy(np.pad(data[split], ((0, 0), (2, 2), (2, 2)))[:, None])
+
+
+def draw_sigmas(count: int, config: TrainingConfig, generator: torch.Generator) -> Tensor:
+    """Noise levels of the two-part law described at the top of the file: `(count,)`."""
+    normal = config.p_mean + config.p_std * torch.randn(count, generator=generator)
+    low, high = math.log(config.sigma_min), math.log(config.sigma_max)
+    uniform = low + (high - low) * torch.rand(count, generator=generator)
+    chosen = torch.rand(count, generator=generator) < config.uniform_share
+    return torch.where(chosen, uniform, normal).clamp(low, high).exp()
+
+
+def edm_loss(model: EDMDenoiser, images: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+    level = sigma[:, None, None, None]
+    weight = (level.square() + model.sigma_data**2) / (level * model.sigma_data).square()
+    denoised = model(images + level * noise, sigma)
+    return (weight * (denoised - images).square()).mean()
+
+
+def rate_at(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up, then a cosine to zero."""
+    warm = min(1.0, (step + 1) / config.warmup)
+    return config.rate * warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+
+
+def train(state: TrainingState, images: Tensor, config: TrainingConfig, *, bfloat16: bool) -> Iterator[TrainingState]:
+    """Run to the end, yielding the state after every step; the caller logs and checkpoints."""
+    device = next(state.model.parameters()).device
+    while state.step < config.steps:
+        began = time.perf_counter()
+        picked = torch.randint(len(images), (config.batch,), generator=state.generator)
+        clean = (images[picked].float() / 127.5 - 1).to(device)
+        sigma = draw_sigmas(config.batch, config, state.generator).to(device)
+        noise = torch.randn(clean.shape, generator=state.generator).to(device)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate_at(state.step, config)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            loss = edm_loss(state.model, clean, sigma, noise)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.optimizer.step()
+        state.step += 1
+        seen = state.step * config.batch
+        # A short half-life at first, so that the average forgets the untrained network.
+        keep = 0.5 ** (config.batch / max(1.0, min(config.ema_halflife, 0.05 * seen)))
+        with torch.no_grad():
+            for mean, value in zip(state.average.parameters(), state.model.parameters(), strict=True):
+                mean.lerp_(value, 1 - keep)
+        value = loss.item()
+        state.loss = value if math.isnan(state.loss) else 0.999 * state.loss + 0.001 * value
+        state.seconds += time.perf_counter() - began
+        yield state
+
+
+def save_checkpoint(path: Path, state: TrainingState, config: TrainingConfig) -> None:
+    tensors = {f"model.{k}": v for k, v in state.model.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in state.average.state_dict().items()}
+    for index, moments in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{k}": v for k, v in moments.items()}
+    tensors["generator"] = state.generator.get_state()
+    progress = {"step": state.step, "seconds": state.seconds, "loss": state.loss, "config": asdict(config)}
+    temporary = path.with_suffix(".tmp")
+    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"progress": json.dumps(progress)})
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path, state: TrainingState, config: TrainingConfig) -> None:
+    with safe_open(path, framework="pt") as file:
+        progress = json.loads(file.metadata()["progress"])
+        if progress["config"] != asdict(config):
+            raise SystemExit(f"{path} belongs to a run with other settings: choose another --out")
+        tensors = {key: file.get_tensor(key) for key in file.keys()}
+    for name in ("model", "average"):
+        part = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+        getattr(state, name).load_state_dict(part)
+    adam = state.optimizer.state_dict()
+    for key in (k for k in tensors if k.startswith("adam.")):
+        _, index, moment = key.split(".")
+        adam["state"].setdefault(int(index), {})[moment] = tensors[key]
+    state.optimizer.load_state_dict(adam)
+    state.generator.set_state(tensors["generator"])
+    state.step, state.seconds, state.loss = progress["step"], progress["seconds"], progress["loss"]
+
+
+def main() -> None:
+    defaults = TrainingConfig()
+    parser = argparse.ArgumentParser(description="Train the embedded mnist denoiser.")
+    parser.add_argument("--data", type=Path, required=True, help="npz with train and test, uint8 (N, 28, 28)")
+    parser.add_argument("--out", type=Path, default=Path("runs/mnist"))
+    parser.add_argument("--images", type=int, default=defaults.images, help="training images to show")
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--bfloat16", action="store_true", help="autocast; pays only with AMX or on a GPU")
+    options = parser.parse_args()
+    config = TrainingConfig(images=options.images, seed=options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)
+    checkpoint = options.out / "checkpoint.safetensors"
+    state = start(config, torch.device(options.device))
+    if checkpoint.exists():
+        load_checkpoint(checkpoint, state, config)
+    for update in train(state, load_images(options.data, "train"), config, bfloat16=options.bfloat16):
+        if update.step % 500 == 0 or update.step == config.steps:
+            save_checkpoint(checkpoint, update, config)
+            seen = update.step * config.batch
+            print(f"{seen:>9,} images  {update.seconds:7.0f} s  loss {update.loss:.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
