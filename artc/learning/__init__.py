@@ -1,1 +1,1 @@
-"""How a clock is learned: the objective and its bound, the closed form, dynamic programming, actor-critic, distilling."""
+"""How a clock is learned: the objective and its bound, closed form, dynamic programming, actor-critic, distilling."""

@@ -41,17 +41,15 @@ class LearnerConfig:
         knots: hat functions of actor and critic.
         kappa: relative exploration noise at the optimum.
         rate: Adam's step, cut to 0.3 after half of the run and to 0.05 after four fifths.
-        jitter: shift the inner clock nodes at random, so that the actor is learned at every clock and not at k / K only.
     """
 
-    steps: int = 64
+    steps: int = 96
     rollouts: int = 128
-    iterations: int = 250
+    iterations: int = 300
     warmup: int = 20
     knots: int = 24
-    kappa: float = 0.25
+    kappa: float = 0.1
     rate: float = 0.05
-    jitter: bool = True
 
     def __post_init__(self) -> None:
         if min(self.steps, self.rollouts, self.iterations, self.knots) < 2 or not 0 < self.kappa <= 0.5:
@@ -63,16 +61,25 @@ class LearnerUpdate:
     """State of a run after an iteration.
 
     Attributes:
+        done, total: iterations.
         gap: J_K / J* - 1 of the mean policy on the training trajectories.
         explained_variance: 1 - Var(reward-to-go - V) / Var(reward-to-go); near 0 the critic is useless.
         gradient_norm: of the actor's last policy gradient.
     """
 
-    iteration: int
-    iterations: int
+    done: int
+    total: int
     gap: float
     explained_variance: float
     gradient_norm: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """The averaged actor `(knots, 2)`, and every update on the way to it."""
+
+    actor: Array
+    history: tuple[LearnerUpdate, ...]
 
 
 class Adam:
@@ -112,23 +119,21 @@ def value_gradient(rollouts: Rollouts, residual: Array, predicted: Array, knots:
     return at.weighted_sum(-relative, knots) / residual.size
 
 
-def learn(energy: Energy, config: LearnerConfig, seed: int) -> Generator[LearnerUpdate, None, Array]:
-    """Train an actor on the mean energy of the trajectories, yielding progress; returns its weights `(knots, 2)`."""
+def learn(energy: Energy, config: LearnerConfig, seed: int) -> Generator[LearnerUpdate, None, Trained]:
+    """Train an actor on the mean energy of the trajectories, yielding progress."""
     rng = np.random.default_rng(seed)
     bank, bound = Bank.of(energy), lower_bound(energy)
     actor, critic = np.zeros((config.knots, 2)), np.zeros((config.knots, 2))
     ascend_actor, ascend_critic = Adam(actor.shape), Adam(critic.shape)
     averaged, count = np.zeros_like(actor), 0
+    history: list[LearnerUpdate] = []
     even = np.linspace(0.0, 1.0, config.steps + 1)
     for iteration in range(1, config.iterations + 1):
-        done = iteration / config.iterations
-        rate = config.rate * (1.0 if done <= 0.5 else 0.3 if done <= 0.8 else 0.05)
-        clock = even.copy()
-        if config.jitter:
-            clock[1:-1] += (rng.random() - 0.5) / config.steps
+        share = iteration / config.iterations
+        rate = config.rate * (1.0 if share <= 0.5 else 0.3 if share <= 0.8 else 0.05)
         noise = rng.standard_normal((config.steps, config.rollouts))
         # c = sqrt(J*) on a clock of length 1: theta* = c / sqrt(q).
-        rollouts = roll_out(bank, actor, clock, noise, config.kappa * bound**0.5)
+        rollouts = roll_out(bank, actor, even, noise, config.kappa * bound**0.5)
         at = features(rollouts.clock, rollouts.progress, config.knots)
         predicted = value(critic, rollouts.clock, rollouts.progress, at, bound)
         residual = rollouts.reward_to_go - predicted
@@ -136,14 +141,16 @@ def learn(energy: Energy, config: LearnerConfig, seed: int) -> Generator[Learner
         gradient = policy_gradient(rollouts, residual, config.knots)
         if iteration > config.warmup:
             actor = actor + ascend_actor.step(gradient, rate)
-        if done > 0.5:
+        if share > 0.5:
             averaged, count = averaged + actor, count + 1
         current = averaged / count if count else actor
-        yield LearnerUpdate(
-            iteration=iteration,
-            iterations=config.iterations,
+        update = LearnerUpdate(
+            done=iteration,
+            total=config.iterations,
             gap=grid_cost(energy, mean_path(current, even)) / bound - 1.0,
             explained_variance=1.0 - float(residual.var() / rollouts.reward_to_go.var()),
             gradient_norm=float(np.linalg.norm(gradient)) / bound,
         )
-    return averaged / count
+        history.append(update)
+        yield update
+    return Trained(actor=averaged / count, history=tuple(history))

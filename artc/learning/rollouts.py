@@ -1,8 +1,8 @@
 """Rollouts on the trajectory bank: the environment is a table, and an episode costs no denoiser call.
 
-A time-only clock drives all trajectories of the bank at once, so an episode is charged the mean over all of them and not
-that of one drawn at random: the expectation in the objective is taken exactly, and the only noise left in the policy
-gradient is the policy's own.
+A time-only clock drives all trajectories of the bank at once, so an episode is charged the mean over all of them and
+not that of one drawn at random: the expectation in the objective is taken exactly, and the only noise left in the
+policy gradient is the policy's own.
 
 A step from y to y' in the clock time dt costs (y' - y) A(y, y') / dt, its speed times the stiffness it crossed. The
 left-end cost |Q(y)| theta^2 dt has the same limit, but at few steps its optimum is one giant first jump.
@@ -59,7 +59,8 @@ class Bank:
         """A(0, y): energy from the start up to y."""
         position = progress * len(self.density)
         cell = np.minimum(position.astype(np.int64), len(self.density) - 1)
-        return self.reached[cell] + (position - cell) * (self.reached[cell + 1] - self.reached[cell])
+        upto: Array = self.reached[cell] + (position - cell) * (self.reached[cell + 1] - self.reached[cell])
+        return upto
 
     def stiffness(self, progress: Array) -> Array:
         """q_y at y."""

@@ -51,7 +51,9 @@ class GaussianMixture:
         """Exact data samples `(count, *S)`, float64."""
         picked = torch.multinomial(self.weights.double(), count, replacement=True, generator=generator)
         noise = torch.randn((count, *self.means.shape[1:]), generator=generator, dtype=torch.float64)
-        return self.means.double()[picked] + self.stds.double()[picked].reshape(-1, *[1] * (noise.ndim - 1)) * noise
+        spread = self.stds.double()[picked].reshape(-1, *[1] * (noise.ndim - 1))
+        drawn: Tensor = self.means.double()[picked] + spread * noise
+        return drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,8 @@ def load_embedded(name: str, device: torch.device) -> ScoreModel:
     facts = card(name)
     model = EDMDenoiser(unet(facts["architecture"]), facts["sigma_data"])
     model.load_state_dict(weights(name))
-    model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    model.eval().requires_grad_(False)
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     info = ModelInfo(
         name=name,
         source=f"embedded:{name}",

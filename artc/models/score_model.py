@@ -1,8 +1,8 @@
 """The one thing a model must be: a denoiser D(x; sigma) = E[x0 | x], and the facts a sampler needs beside it.
 
 Samplers walk in float64 on a grid of plain numbers; networks run in a dtype of their own on batches. `Probe` stands
-between the two: it casts, counts every sample-call, keeps the time spent inside the network, and holds the denoiser to its
-contract, so that a broken one is named at the sigma where it broke instead of becoming a bad schedule.
+between the two: it casts, counts every sample-call, keeps the time spent inside the network, and holds the denoiser to
+its contract, so that a broken one is named at the sigma where it broke instead of becoming a bad schedule.
 """
 
 from __future__ import annotations

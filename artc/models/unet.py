@@ -1,8 +1,9 @@
 """A small U-Net for embedded image models, fast enough to be compiled on two CPU cores.
 
-The image is folded 2 x 2 into channels at the door (space to depth) and unfolded at the exit, so that no convolution ever
-runs at full resolution: nearly all parameters sit where pixels are few. Levels are joined by strided and nearest-neighbour
-resampling, every residual block is modulated by the noise level, and the coarsest level attends over the whole image.
+The image is folded 2 x 2 into channels at the door (space to depth) and unfolded at the exit, so that no convolution
+ever runs at full resolution: nearly all parameters sit where pixels are few. Levels are joined by strided convolutions
+and nearest-neighbour growth, every residual block is modulated by the noise level, and the coarsest level attends over
+the whole image.
 
 Everything here has a forward-mode derivative, so that stiffness can be taken by Jacobian-vector product.
 Sources: Ronneberger et al. 1505.04597 (U-Net); Ho et al. 2006.11239 (residual blocks with a noise embedding);
@@ -116,16 +117,21 @@ class UNet(nn.Module):
         embedding = self.embedding(c_noise)
         hidden = self.stem(F.pixel_unshuffle(x, 2))
         skips = []
-        for level, stack in enumerate(self.encoder):
+        for level, stack in enumerate(_stacks(self.encoder)):
             if level:
                 hidden = self.shrink[level - 1](hidden)
             for block in stack:
                 hidden = block(hidden, embedding)
                 skips.append(hidden)
         hidden = self.attention(hidden)
-        for level, stack in reversed(list(enumerate(self.decoder))):
+        for level, stack in reversed(list(enumerate(_stacks(self.decoder)))):
             for block in stack:
                 hidden = block(hidden + skips.pop(), embedding)
             if level:
                 hidden = F.interpolate(self.grow[level - 1](hidden), scale_factor=2.0, mode="nearest")
         return F.pixel_shuffle(self.head(F.silu(self.norm(hidden))), 2)
+
+
+def _stacks(levels: nn.ModuleList) -> list[nn.ModuleList]:
+    """The levels with the type they have, which a ModuleList of ModuleLists forgets."""
+    return [level for level in levels if isinstance(level, nn.ModuleList)]

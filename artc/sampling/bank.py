@@ -1,8 +1,8 @@
 """The trajectory bank: fine trajectories of the model, walked once, on which every clock is then tried for nothing.
 
 Where a trajectory goes does not depend on how fast it is walked: x(t) = X(psi(t)) stays on the same path whatever the
-clock does. So W trajectories are walked once through G sigmas, log-spaced from sigma_max to sigma_min, and the stiffness
-of each is kept between neighbours. Learning a clock then costs no further denoiser call.
+clock does. So W trajectories are walked once through G sigmas, log-spaced from sigma_max to sigma_min, and the
+stiffness of each is kept between neighbours. Learning a clock then costs no further denoiser call.
 
 The walk is DPM-Solver++(2M): second order at one call a node, which makes the bank cost exactly W x G calls.
 """
@@ -17,17 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from artc.errors import InputError
+from artc.progress import Progress
 from artc.sampling.solvers import SOLVERS, Field
 from artc.sampling.stiffness import by_secant
 from artc.sampling.trajectories import walk
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BankUpdate:
-    """Progress of a bank in the making: denoiser calls done, of how many."""
-
-    done: int
-    total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,20 +51,20 @@ class TrajectoryBank:
 
 def build_bank(
     denoise: Field, noise: Tensor, *, sigma_min: float, sigma_max: float, nodes: int = 128, batch: int = 64
-) -> Generator[BankUpdate, None, TrajectoryBank]:
-    """Walk unit noise `(W, *S)` down the model, yielding progress; returns the bank."""
+) -> Generator[Progress, None, TrajectoryBank]:
+    """Walk unit noise `(W, *S)` down the model, yielding progress in denoiser calls; returns the bank."""
     sigmas = np.geomspace(sigma_max, sigma_min, nodes)
     # The walk stops at sigma_min: the step past it only serves to take the denoised value there.
     sigmas = np.append(sigmas, 0.0)
     rows, done, total = [], 0, len(noise) * nodes
     for latents in noise.split(batch):
         before, row = None, []
-        for visit in walk(denoise, latents * sigma_max, sigmas, SOLVERS["dpmpp_2m"]):
+        for visit in walk(denoise, latents * sigma_max, sigmas.tolist(), SOLVERS["dpmpp_2m"]):
             if before is not None:
                 row.append(by_secant(before, visit.denoised, float(sigmas[visit.index - 1]), visit.sigma).cpu().numpy())
             before = visit.denoised
             done += len(latents)
-            yield BankUpdate(done=done, total=total)
+            yield Progress(done=done, total=total)
         rows.append(np.stack(row, axis=1))
     middle = np.sqrt(sigmas[:-2] * sigmas[1:-1])
     return TrajectoryBank(sigma=middle, stiffness=np.concatenate(rows).astype(np.float64))

@@ -2,8 +2,8 @@
 
     Q = d^2 x / dsigma^2 = -(1 / sigma) dD/dsigma along the path = -(1 / sigma) JVP of D with tangent (d, 1),
 
-with d = (x - D) / sigma, and |Q| its root mean square over the data dimensions, `(B,)`. It is the total derivative along
-the path, not the partial one at fixed x. Three ways to take it:
+with d = (x - D) / sigma, and |Q| its root mean square over the data dimensions, `(B,)`. It is the total derivative
+along the path, not the partial one at fixed x. Three ways to take it:
 
 * `by_jvp`: exact, by one forward-mode derivative; the operators of the network must have one.
 * `by_difference`: one more call, a little further along the path.
@@ -36,7 +36,7 @@ def by_jvp(denoiser: Denoiser, x: Tensor, sigma: float) -> Tensor:
     level = torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)
     with torch.no_grad():
         slope = (x - denoiser(x, level)) / sigma
-        _, change = torch.func.jvp(denoiser, (x, level), (slope, torch.ones_like(level)))
+        change = torch.func.jvp(denoiser, (x, level), (slope, torch.ones_like(level)))[1]
     return rms(change) / sigma
 
 
@@ -49,5 +49,5 @@ def by_difference(denoise: Field, x: Tensor, sigma: float, relative: float = 1e-
 
 
 def by_secant(denoised: Tensor, denoised_next: Tensor, sigma: float, sigma_next: float) -> Tensor:
-    """Mean |Q| between two points of one path, sigma > sigma_next > 0: |D' - D| / (sqrt(sigma sigma') (sigma - sigma'))."""
+    """Mean |Q| between two points of one path: |D' - D| / (sqrt(sigma sigma') (sigma - sigma')), sigma > sigma' > 0."""
     return rms(denoised_next - denoised) / (math.sqrt(sigma * sigma_next) * (sigma - sigma_next))

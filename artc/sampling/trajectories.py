@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ def walk(denoise: Field, x: Tensor, sigmas: Sequence[float], solver: Solver) -> 
         sigmas: strictly decreasing; the last may be 0.
     """
     memory = None
-    for index, (sigma, sigma_next) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
+    for index, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
         step = solver.step(denoise, x, float(sigma), float(sigma_next), memory)
         x, memory = step.x, step.memory
         yield Visit(index=index, sigma=float(sigma), sigma_next=float(sigma_next), denoised=step.denoised, x=x)

@@ -1,0 +1,70 @@
+"""How many denoiser calls a solver spends on a grid: the one table of solver arithmetic.
+
+A grid of K steps ends in sigma = 0, where the probability-flow field (x - D(x; sigma)) / sigma is undefined. Every
+solver therefore takes its last step as one Euler step, which costs one call, and the K - 1 before it by its own rule:
+
+    NFE = calls_per_step * (K - 1) + 1
+
+so that Euler and DPM-Solver++(2M) spend K calls, Heun 2K - 1 and classical Runge-Kutta 4K - 3. A budget between two of
+these numbers cannot be spent exactly, and is refused rather than rounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from artc.errors import BudgetError, UnknownNameError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a solver costs: its order, and the denoiser calls of each step but the last."""
+
+    name: str
+    order: int
+    calls_per_step: int
+
+
+BUDGETS: dict[str, Budget] = {
+    "euler": Budget(name="euler", order=1, calls_per_step=1),
+    "heun": Budget(name="heun", order=2, calls_per_step=2),
+    "rk4": Budget(name="rk4", order=4, calls_per_step=4),
+    "dpmpp_2m": Budget(name="dpmpp_2m", order=2, calls_per_step=1),
+}
+
+
+def budget(solver: str) -> Budget:
+    """Return the budget of a solver by its name; raises UnknownNameError."""
+    if solver not in BUDGETS:
+        raise UnknownNameError("solver", solver, BUDGETS)
+    return BUDGETS[solver]
+
+
+def nfe_of(solver: str, steps: int) -> int:
+    """Denoiser calls of a grid of `steps` intervals: calls_per_step * (steps - 1) + 1.
+
+    Raises UnknownNameError for an unknown solver and BudgetError for less than one step.
+    """
+    calls = budget(solver).calls_per_step
+    if steps < 1:
+        raise BudgetError(f"A grid has at least one step, not {steps}.")
+    return calls * (steps - 1) + 1
+
+
+def steps_for(solver: str, nfe: int) -> int:
+    """Number of steps that spends exactly `nfe` denoiser calls: (nfe - 1) / calls_per_step + 1.
+
+    Raises UnknownNameError for an unknown solver, and BudgetError, naming the nearest budgets, when no grid of that
+    solver costs exactly `nfe`.
+    """
+    calls = budget(solver).calls_per_step
+    if nfe < 1:
+        raise BudgetError(f"{solver} cannot make {nfe} denoiser calls.", hint="The smallest NFE is 1.")
+    whole, rest = divmod(nfe - 1, calls)
+    if rest:
+        below = calls * whole + 1
+        raise BudgetError(
+            f"{solver} cannot make exactly {nfe} denoiser calls.",
+            hint=f"The nearest NFE it can make are {below} and {below + calls}.",
+        )
+    return whole + 1

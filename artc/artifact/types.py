@@ -1,0 +1,151 @@
+"""The records of an artifact, one for each object of the document, in the document's order.
+
+Every record keeps in `extra` the fields that it does not know, so that an older artc can read and write back what a
+newer minor version added. Sigmas are noise standard deviations in x = x0 + sigma n ("ve") or x = (1 - sigma) x0 +
+sigma n ("flow"). The meaning of each field, for readers in any language, is in `schemas/README.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from artc.artifact.rules import schedule_defects
+
+Domain = Literal["ve", "flow"]
+Origin = Literal["distilled", "closed-form", "dp", "order-aware", "refined", "resampled"]
+StiffnessMethod = Literal["secant", "jvp", "finite-difference"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """The model that the schedules were made for, and the range of noise it knows.
+
+    `prediction` is what the network itself puts out, `shape` that of one sample, `sha256` that of the weights as loaded
+    (None for an analytic model), `shift` the flow shift already inside sigma.
+    """
+
+    name: str
+    source: str
+    sha256: str | None
+    domain: Domain
+    shift: float | None
+    prediction: str
+    shape: tuple[int, ...]
+    conditioning: str
+    sigma_min: float
+    sigma_max: float
+    sigma_data: float | None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """How far a grid is from optimal for the surrogate problem: objective J, lower bound J*, gap = J / J* - 1.
+
+    For a "distilled" or "closed-form" schedule these are the values of the continuous warp. `order` is the order of the
+    local error that J integrates.
+    """
+
+    objective: float
+    lower_bound: float
+    gap: float
+    order: int
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """One measurement of a schedule, with its standard error and the same metric of baselines at equal NFE.
+
+    `teacher` is the reference it was measured against: {"solver": name, "steps": number}.
+    """
+
+    metric: str
+    value: float
+    stderr: float
+    samples: int
+    seed: int
+    teacher: Mapping[str, Any]
+    baselines: Mapping[str, float]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A grid, the solver and the number of denoiser calls it is for, and how it came about.
+
+    `sigmas` are steps + 1 numbers, strictly decreasing, the last exactly 0. Raises ArtifactError when they are not, or
+    when `nfe` is not what a known solver spends on `steps` steps.
+    """
+
+    solver: str
+    nfe: int
+    steps: int
+    sigmas: tuple[float, ...]
+    origin: Origin
+    certificate: Certificate | None = None
+    evaluation: tuple[Evaluation, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sigmas", tuple(map(float, self.sigmas)))
+        for defect in schedule_defects(self.solver, self.nfe, self.steps, self.sigmas, "$"):
+            raise defect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stiffness:
+    """The stiffness profile that the certificate was computed from: the mean of |d2x/dsigma2| at each sigma.
+
+    `sigma` decreases strictly; `state_gain` measures how much of the stiffness depends on the state rather than on
+    sigma alone.
+    """
+
+    sigma: tuple[float, ...]
+    mean: tuple[float, ...]
+    state_gain: float
+    method: StiffnessMethod
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sigma", tuple(map(float, self.sigma)))
+        object.__setattr__(self, "mean", tuple(map(float, self.mean)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The learned policy as an ONNX file beside the artifact: a bare file name, its SHA-256 and its interface."""
+
+    file: str
+    sha256: str
+    opset: int
+    inputs: tuple[str, ...]
+    output: str
+    features: tuple[str, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """How the artifact was made: versions, method, every setting, seed, and the denoiser calls spent."""
+
+    artc: str
+    method: str
+    config: Mapping[str, Any]
+    seed: int
+    device: str
+    torch: str
+    score_evals: int
+    diagnostics: Mapping[str, Any]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """When it was made (UTC, such as 2026-11-22T12:00:00Z) and the seconds each stage took; outside the digest."""
+
+    at: str
+    seconds: Mapping[str, float]
+    extra: Mapping[str, Any] = field(default_factory=dict)

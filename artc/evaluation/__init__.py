@@ -1,0 +1,1 @@
+"""How good a schedule is: endpoint error, Frechet distance, comparisons at equal NFE, plots."""

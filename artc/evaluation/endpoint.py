@@ -1,0 +1,99 @@
+"""End-point error: how far a few steps land from where many steps land, from the same noise.
+
+With x_i the sample a schedule makes of noise i and x*_i the teacher's, e_i the mean over dimensions of (x_i - x*_i)^2,
+
+    error = sqrt(mean_i e_i),        standard error = std(e_i) / (2 error sqrt(n))        (delta method).
+
+The teacher solves the same ODE on a fine grid. Schedules are compared on the same noises, so their differences are far
+better known than each error alone: `paired_wins` counts, per noise, which one is nearer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from artc.artifact import Evaluation, ModelInfo, Schedule, steps_for
+from artc.errors import InputError
+from artc.progress import Progress
+from artc.sampling.grids import GRIDS, baseline
+from artc.sampling.solvers import SOLVERS, Field, find_solver
+from artc.sampling.trajectories import sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointError:
+    """RMS distance from the teacher, its standard error, and the mean square of each sample `(n,)`."""
+
+    value: float
+    stderr: float
+    squares: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """The reference: Heun on Karras' grid of so many steps."""
+
+    steps: int
+    solver: str = "heun"
+
+    @property
+    def calls(self) -> int:
+        return 2 * self.steps - 1
+
+    def endpoints(self, denoise: Field, noise: Tensor, info: ModelInfo) -> Tensor:
+        """The teacher's samples of unit noise `(n, *S)`."""
+        sigmas = baseline("edm", self.steps, info.sigma_min, info.sigma_max).tolist()
+        return sample(denoise, noise, sigmas, SOLVERS[self.solver])
+
+
+def endpoint_error(samples: Tensor, references: Tensor) -> EndpointError:
+    """Error of samples `(n, *S)` against references of the same noises; raises InputError for unequal shapes."""
+    if samples.shape != references.shape or len(samples) < 2:
+        raise InputError(f"Samples {tuple(samples.shape)} and references {tuple(references.shape)} cannot be paired.")
+    squares = (samples.double() - references.double()).flatten(1).square().mean(dim=1)
+    value = float(squares.mean().sqrt())
+    spread = float(squares.std()) / len(squares) ** 0.5
+    return EndpointError(value=value, stderr=spread / (2 * value) if value > 0 else 0.0, squares=squares)
+
+
+def paired_wins(ours: EndpointError, theirs: EndpointError) -> float:
+    """Share of the noises on which ours is nearer to the teacher."""
+    return float((ours.squares < theirs.squares).double().mean())
+
+
+def compare(
+    denoise: Field, noise: Tensor, info: ModelInfo, schedules: Mapping[tuple[str, int], Schedule], teacher: Teacher
+) -> Generator[Progress, None, dict[tuple[str, int], dict[str, EndpointError]]]:
+    """Errors of each schedule, named `schedule`, and of every baseline grid at equal NFE, on the same noises."""
+    total = len(noise) * (teacher.calls + sum((1 + len(GRIDS)) * nfe for _, nfe in schedules))
+    references = teacher.endpoints(denoise, noise, info)
+    done = len(noise) * teacher.calls
+    yield Progress(done=done, total=total)
+    errors: dict[tuple[str, int], dict[str, EndpointError]] = {}
+    for (solver, nfe), schedule in schedules.items():
+        steps = steps_for(solver, nfe)
+        grids = {name: tuple(baseline(name, steps, info.sigma_min, info.sigma_max).tolist()) for name in GRIDS}
+        errors[solver, nfe] = {}
+        for name, sigmas in {"schedule": schedule.sigmas, **grids}.items():
+            reached = sample(denoise, noise, sigmas, find_solver(solver))
+            errors[solver, nfe][name] = endpoint_error(reached, references)
+            done += len(noise) * nfe
+            yield Progress(done=done, total=total)
+    return errors
+
+
+def as_evaluation(errors: Mapping[str, EndpointError], *, seed: int, teacher: Teacher) -> Evaluation:
+    """The record an artifact keeps of one schedule's errors."""
+    ours = errors["schedule"]
+    return Evaluation(
+        metric="endpoint_rms",
+        value=ours.value,
+        stderr=ours.stderr,
+        samples=len(ours.squares),
+        seed=seed,
+        teacher={"solver": teacher.solver, "steps": teacher.steps},
+        baselines={name: error.value for name, error in errors.items() if name != "schedule"},
+    )

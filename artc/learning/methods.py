@@ -1,0 +1,103 @@
+"""The methods that `--method` names: three ways from the energy of the trajectories to a warp.
+
+* `art-rl` learns the clock by actor-critic, the papers' method; its grids are read from the distilled warp.
+* `closed-form` takes the known optimum of the same problem.
+* `dp` takes the exact best clock of K steps for each K, by dynamic programming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from artc.artifact import Certificate, Warp
+from artc.artifact.types import Origin
+from artc.errors import UnknownNameError
+from artc.learning.actor_critic import LearnerConfig, LearnerUpdate, learn
+from artc.learning.closed_form import closed_form
+from artc.learning.distill import warp_through
+from artc.learning.dynamic_programming import optimal_progress
+from artc.learning.objective import Energy, grid_cost, lower_bound, warp_cost
+from artc.learning.rollouts import mean_path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What a method found: a warp, how its grids come about, its settings, and how the search went."""
+
+    warp: Warp
+    origin: Origin
+    config: Mapping[str, Any] = field(default_factory=dict)
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+
+
+Method = Callable[[Energy, int], Generator[LearnerUpdate, None, Learned]]
+
+
+def art_rl(energy: Energy, seed: int) -> Generator[LearnerUpdate, None, Learned]:
+    """Learn a policy on the trajectories and distil it."""
+    config = LearnerConfig()
+    trained = yield from learn(energy, config, seed)
+    clock = np.linspace(0.0, 1.0, config.steps + 1)
+    progress = mean_path(trained.actor, clock)
+    last = trained.history[-1]
+    diagnostics = {
+        "learning_curve": [update.gap for update in trained.history[:: max(1, config.iterations // 30)]],
+        "explained_variance": last.explained_variance,
+        "gradient_norm": last.gradient_norm,
+        # gamma* = -2 c sqrt(q) at the end of the clock: the multiplier that the hard budget implies.
+        "implied_multiplier": -2 * float(np.sqrt(lower_bound(energy) * energy.mean[-1] * len(energy.mean))),
+        "distance_from_uniform": float(np.abs(progress - clock).max()),
+        "left_for_last_step": float(1 - progress[-2]),
+    }
+    warp = warp_through(clock, progress, energy.coordinate)
+    return Learned(warp=warp, origin="distilled", config=asdict(config), diagnostics=diagnostics)
+
+
+def known_optimum(energy: Energy, seed: int) -> Generator[LearnerUpdate, None, Learned]:
+    """Take the closed form; nothing is learned and the seed plays no part."""
+    del seed
+    yield from ()
+    return Learned(warp=closed_form(energy), origin="closed-form")
+
+
+def exact_per_budget(energy: Energy, seed: int) -> Generator[LearnerUpdate, None, Learned]:
+    """Dynamic programming for each K when its grid is baked; the warp runs through the best clock of 64 steps."""
+    del seed
+    yield from ()
+    steps = 64
+    warp = warp_through(np.linspace(0.0, 1.0, steps + 1), optimal_progress(energy, steps), energy.coordinate)
+    return Learned(warp=warp, origin="dp", config={"cells": energy.cells.shape[1], "warp_steps": steps})
+
+
+METHODS: dict[str, Method] = {
+    "art-rl": art_rl,
+    "closed-form": known_optimum,
+    "dp": exact_per_budget,
+}
+
+
+def find_method(name: str) -> Method:
+    """A method by its name; raises UnknownNameError that lists the close names."""
+    if name not in METHODS:
+        raise UnknownNameError("method", name, METHODS)
+    return METHODS[name]
+
+
+def bake(learned: Learned, steps: int, training: Energy, held_out: Energy) -> tuple[tuple[float, ...], Certificate]:
+    """The grid of K steps and its certificate, J and J* both taken on held-out trajectories.
+
+    A grid read from a warp carries the certificate of that continuous warp; one made for its K alone carries its own
+    J_K, which can only come near J* as K grows.
+    """
+    bound = lower_bound(held_out)
+    if learned.origin == "dp":
+        progress = optimal_progress(training, steps)
+        sigmas = tuple(training.coordinate.sigma(progress).tolist())
+        cost = grid_cost(held_out, progress)
+    else:
+        sigmas, cost = learned.warp.baked(steps), warp_cost(held_out, learned.warp)
+    return sigmas, Certificate(objective=cost, lower_bound=bound, gap=cost / bound - 1.0, order=1)

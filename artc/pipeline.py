@@ -1,0 +1,248 @@
+"""Compiling a schedule: walk trajectories, learn a clock on them, bake grids, and check them against the baselines.
+
+The stages stand in order in `compile_steps`, a generator: the caller owns the progress bar and may stop at any update.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import torch
+
+from artc import __version__
+from artc.artifact import Artifact, Coordinate, Created, ModelInfo, Provenance, Schedule, Stiffness, steps_for
+from artc.errors import BudgetError, InputError
+from artc.evaluation.endpoint import Teacher, as_evaluation, compare
+from artc.learning.methods import bake, find_method
+from artc.learning.objective import energy_of, gap, state_gain
+from artc.models.score_model import Denoiser, Probe, ScoreModel, pick_device
+from artc.progress import drain
+from artc.sampling.bank import build_bank
+from artc.sampling.solvers import find_solver
+
+if TYPE_CHECKING:
+    from artc.artifact.types import Domain
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to compile. Raises BudgetError, InputError or UnknownNameError before any work is done.
+
+    Attributes:
+        nfe: denoiser calls of each schedule wanted, for each of the solvers.
+        trajectories: size of the bank; a quarter of it is held out for the certificate.
+        nodes: sigmas at which each trajectory is kept.
+        checks: noises of the final comparison with the baselines, and `teacher_steps` of its reference.
+    """
+
+    nfe: tuple[int, ...]
+    solvers: tuple[str, ...] = ("heun",)
+    method: str = "art-rl"
+    seed: int = 0
+    trajectories: int = 256
+    nodes: int = 128
+    checks: int = 64
+    teacher_steps: int = 64
+
+    def __post_init__(self) -> None:
+        if not self.nfe or not self.solvers:
+            raise InputError("Nothing to compile: name at least one NFE and one solver.")
+        for what, values in (("NFE", self.nfe), ("solver", self.solvers)):
+            for value in values:
+                if values.count(value) > 1:
+                    raise InputError(f"The {what} {value} is given twice.", hint="Give each once.")
+        for nfe in self.nfe:
+            if type(nfe) is not int or nfe < 1:
+                raise BudgetError(f"An NFE is a whole number of at least 1, not {nfe!r}.")
+        find_method(self.method)
+        for solver in self.solvers:
+            for nfe in self.nfe:
+                steps_for(find_solver(solver).name, nfe)
+        if self.trajectories < 8 or self.checks < 2 or self.nodes < 16 or self.teacher_steps < 1:
+            raise InputError("Too little to learn from.", hint="Use at least 8 trajectories.")
+        if self.seed < 0:
+            raise InputError(f"A seed is a whole number of at least 0, not {self.seed}.")
+
+    @property
+    def bank_seed(self) -> int:
+        """Seed of the trajectories' noises; never that of the check."""
+        return 2 * self.seed
+
+    @property
+    def check_seed(self) -> int:
+        """Seed of the noises on which the finished schedules are compared."""
+        return 2 * self.seed + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """Progress of a compilation: the stage, how much of it is done, and the gap to the bound once it is known."""
+
+    stage: str
+    done: int
+    total: int
+    gap: float | None = None
+
+
+STAGES = ("trajectories", "training", "distilling", "checking")
+
+
+def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None, Artifact]:
+    """Compile one model, yielding progress; returns the artifact.
+
+    Raises DenoiserError, naming the sigma, when the denoiser breaks its contract.
+    """
+    info, probe, clock = model.info, Probe(model), _Stopwatch()
+
+    noise = model.noise(request.trajectories, request.bank_seed)
+    walking = build_bank(probe, noise, sigma_min=info.sigma_min, sigma_max=info.sigma_max, nodes=request.nodes)
+    bank = yield from _stage("trajectories", walking)
+    clock.lap("trajectories")
+
+    coordinate = Coordinate(info.sigma_min, info.sigma_max)
+    training, held_out = (energy_of(part, coordinate) for part in bank.split(request.trajectories // 4))
+    learned = yield from _stage("training", find_method(request.method)(training, request.seed))
+    clock.lap("training")
+
+    schedules: dict[tuple[str, int], Schedule] = {}
+    for solver in request.solvers:
+        for nfe in request.nfe:
+            steps = steps_for(solver, nfe)
+            sigmas, certificate = bake(learned, steps, training, held_out)
+            schedules[solver, nfe] = Schedule(
+                solver=solver, nfe=nfe, steps=steps, sigmas=sigmas, origin=learned.origin, certificate=certificate
+            )
+    found = gap(held_out, learned.warp)
+    clock.lap("distilling")
+    yield Update(stage="distilling", done=1, total=1, gap=found)
+
+    teacher = Teacher(steps=request.teacher_steps)
+    noise = model.noise(request.checks, request.check_seed)
+    errors = yield from _stage("checking", compare(probe, noise, info, schedules, teacher), found)
+    clock.lap("checking")
+
+    return Artifact(
+        model=info,
+        schedules=tuple(
+            replace(schedule, evaluation=(as_evaluation(errors[key], seed=request.check_seed, teacher=teacher),))
+            for key, schedule in schedules.items()
+        ),
+        warp=learned.warp,
+        stiffness=Stiffness(
+            sigma=tuple(bank.sigma.tolist()),
+            mean=tuple(bank.stiffness.mean(axis=0).tolist()),
+            state_gain=state_gain(training),
+            method="secant",
+        ),
+        provenance=Provenance(
+            artc=__version__,
+            method=request.method,
+            config={
+                "trajectories": request.trajectories,
+                "held_out": request.trajectories // 4,
+                "nodes": request.nodes,
+                "learner": dict(learned.config),
+            },
+            seed=request.seed,
+            device=_device_name(model.device),
+            torch=torch.__version__.split("+")[0],
+            score_evals=probe.calls,
+            diagnostics={"gap": found, **learned.diagnostics},
+        ),
+        created=Created(
+            at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            seconds={**clock.laps, "denoiser": round(probe.seconds, 3)},
+        ),
+    ).sealed()
+
+
+class _Steps(Protocol):
+    @property
+    def done(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+
+
+def _stage(
+    name: str, work: Generator[_Steps, None, Result], gap: float | None = None
+) -> Generator[Update, None, Result]:
+    """Run one stage, showing its progress under its name."""
+    while True:
+        try:
+            step = next(work)
+        except StopIteration as finished:
+            result: Result = finished.value
+            return result
+        yield Update(stage=name, done=step.done, total=step.total, gap=getattr(step, "gap", gap))
+
+
+class _Stopwatch:
+    """Wall seconds between laps."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name], self._last = round(now - self._last, 3), now
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def compile(  # noqa: A001 - the same word as on the command line; it shadows the builtin for nobody
+    denoiser: Denoiser,
+    *,
+    shape: Sequence[int],
+    sigma_min: float,
+    sigma_max: float,
+    nfe: Sequence[int],
+    solver: str | Sequence[str] = "heun",
+    method: str = "art-rl",
+    seed: int = 0,
+    device: str = "auto",
+    dtype: torch.dtype = torch.float32,
+    name: str = "custom",
+    trajectories: int = 256,
+    on_update: Callable[[Update], object] = lambda _: None,
+) -> Artifact:
+    """Compile schedules for any denoiser callable D(x; sigma) = E[x0 | x] with x = x0 + sigma n.
+
+    Args:
+        denoiser: `(B, *shape), (B,) -> (B, *shape)` in the dtype of x, on `device`.
+        shape: of one sample, without the batch.
+        sigma_min, sigma_max: the noise range that the denoiser knows.
+        nfe: denoiser calls per sample, one schedule each.
+        solver: a name, or several.
+        dtype: in which the denoiser runs; the solver keeps its state in float64.
+        on_update: called with every progress update.
+
+    Raises:
+        ArtcError: one of its kinds, with a sentence and a hint, for any argument that makes no sense.
+    """
+    solvers = (solver,) if isinstance(solver, str) else tuple(solver)
+    request = Request(nfe=tuple(nfe), solvers=solvers, method=method, seed=seed, trajectories=trajectories)
+    domain: Domain = "ve"
+    info = ModelInfo(
+        name=name,
+        source="python:callable",
+        sha256=None,
+        domain=domain,
+        shift=None,
+        prediction="denoised",
+        shape=tuple(int(size) for size in shape),
+        conditioning="none",
+        sigma_min=float(sigma_min),
+        sigma_max=float(sigma_max),
+        sigma_data=None,
+    )
+    model = ScoreModel(denoiser=denoiser, info=info, device=pick_device(device), dtype=dtype)
+    return drain(compile_steps(model, request), on_update)
