@@ -38,7 +38,7 @@ def write(artifact: Artifact, path: str | os.PathLike[str], *, force: bool = Fal
     loads(text, folder=path.parent)
     if path.is_dir():
         raise OutputError(f"{str(path)!r} is a folder.", hint="Name a file in it.")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = _temporary(path)
     try:
         with _explained(path):
             _write_to_disk(temporary, text)
@@ -48,9 +48,29 @@ def write(artifact: Artifact, path: str | os.PathLike[str], *, force: bool = Fal
             temporary.unlink()
 
 
+def check_writable(path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Raise the OutputError that `write` would, before there is any work to lose."""
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"{str(path)!r} is a folder.", hint="Name a file in it.")
+    if os.path.lexists(path) and not force:
+        raise _exists(path)
+    temporary = _temporary(path)
+    try:
+        with _explained(path):
+            _write_to_disk(temporary, b"")
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
 def dumps(artifact: Artifact) -> str:
     """The text of the sealed artifact, with a final newline; raises ArtifactError for what JSON cannot carry."""
     return _layout(to_document(artifact.sealed()), indent=0, used=WIDTH) + "\n"
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def _write_to_disk(file: Path, content: bytes) -> None:

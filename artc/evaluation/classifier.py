@@ -17,16 +17,12 @@ megabyte.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from importlib import resources
-
 import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artc.errors import ArtcError
+from artc.models.cards import weight_bytes
 
 CLASSES = 10
 FEATURES = 84
@@ -58,16 +54,8 @@ def load_classifier(device: torch.device | str = "cpu") -> LeNet:
     """The trained classifier that comes with artc, in evaluation mode and without gradients.
 
     Raises:
-        ArtcError: the weights are not the ones their card describes.
+        InputError: the weights are not the ones their card describes.
     """
-    folder = resources.files("artc.models") / "embedded"
-    weights = (folder / "lenet.safetensors").read_bytes()
-    card = json.loads((folder / "lenet.json").read_text(encoding="utf-8"))
-    if hashlib.sha256(weights).hexdigest() != card["sha256"]:
-        raise ArtcError(
-            "The embedded classifier lenet.safetensors is not the file that its card lenet.json describes.",
-            hint="Install artc again.",
-        )
     model = LeNet()
-    model.load_state_dict(load(weights))
+    model.load_state_dict(load(weight_bytes("lenet")))
     return model.to(device).eval().requires_grad_(False)

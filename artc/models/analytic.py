@@ -71,12 +71,14 @@ class Gaussian:
     def trajectory(self, start: Tensor, sigma_max: float, sigma: float) -> Tensor:
         """Exact x(sigma) of the probability-flow ODE that passes through `start` at sigma_max."""
         ratio = math.sqrt((self.std**2 + sigma**2) / (self.std**2 + sigma_max**2))
-        return self.mean + ratio * (start - self.mean)
+        moved: Tensor = self.mean + ratio * (start - self.mean)
+        return moved
 
     def stiffness(self, start: Tensor, sigma_max: float, sigma: float) -> Tensor:
         """Exact |x''|(sigma), the root mean square over dimensions, of the same trajectory: `(B,)`."""
         unit = (start - self.mean) / math.sqrt(self.std**2 + sigma_max**2)
-        return self.std**2 / (self.std**2 + sigma**2) ** 1.5 * unit.flatten(1).square().mean(dim=1).sqrt()
+        size: Tensor = unit.flatten(1).square().mean(dim=1).sqrt()
+        return size * (self.std**2 / (self.std**2 + sigma**2) ** 1.5)
 
 
 def three_modes() -> GaussianMixture:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from artc.artifact import ModelInfo
-from artc.errors import UnknownNameError
+from artc.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +22,7 @@ class Entry:
     summary: str
     shape: tuple[int, ...]
     load: Callable[[torch.device], ScoreModel]
+    embedded: bool = False
 
 
 def _mnist(device: torch.device) -> ScoreModel:
@@ -70,7 +71,7 @@ def _mixture_64d(device: torch.device) -> ScoreModel:
 
 
 MODELS: dict[str, Entry] = {
-    "mnist": Entry(summary="digits, a small U-Net that ships with artc", shape=(1, 32, 32), load=_mnist),
+    "mnist": Entry(summary="digits, a small U-Net that ships with artc", shape=(1, 32, 32), load=_mnist, embedded=True),
     "gaussian": Entry(summary="one isotropic Gaussian, exact denoiser and trajectory", shape=(16,), load=_gaussian),
     "mixture-1d": Entry(summary="three unequal modes on a line, exact denoiser", shape=(1,), load=_mixture_1d),
     "mixture-64d": Entry(summary="eight clusters in 64 dimensions, exact denoiser", shape=(64,), load=_mixture_64d),
@@ -82,3 +83,20 @@ def find(name: str) -> Entry:
     if name not in MODELS:
         raise UnknownNameError("model", name, MODELS)
     return MODELS[name]
+
+
+def model_of(info: ModelInfo, device: torch.device) -> ScoreModel:
+    """The model that an artifact was made for.
+
+    Raises InputError when it is not one that artc can find by itself, or when its weights have changed since.
+    """
+    place, _, name = info.source.partition(":")
+    if place not in ("embedded", "analytic") or name not in MODELS:
+        raise InputError(
+            f"The artifact was made for {info.source}, which artc cannot load by itself.",
+            hint="Take its grid with artc.load(path).sigmas(nfe=...) and sample your model with it.",
+        )
+    model = MODELS[name].load(device)
+    if model.info.sha256 != info.sha256 or model.info.shape != info.shape:
+        raise InputError(f"The weights of {name!r} are not those the artifact was made for.", hint="Compile it again.")
+    return model

@@ -1,0 +1,147 @@
+"""The facts of an artifact that a reader wants first, as plain data: one source for tables and `--json`. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from artc.artifact import Artifact, Evaluation, Schedule
+
+SPARKS = "▁▂▃▄▅▆▇█"
+
+
+def summary(artifact: Artifact) -> dict[str, Any]:
+    """Model, method, certificate, schedules with their errors and gains, and where it came from."""
+    model, made = artifact.model, artifact.provenance
+    return {
+        "format_version": artifact.format_version,
+        "digest": artifact.digest,
+        "model": {
+            "name": model.name,
+            "source": model.source,
+            "sha256": model.sha256,
+            "domain": model.domain,
+            "shape": list(model.shape),
+            "sigma_min": model.sigma_min,
+            "sigma_max": model.sigma_max,
+        },
+        "method": made.method,
+        "seed": made.seed,
+        "device": made.device,
+        "score_evals": made.score_evals,
+        "gap": made.diagnostics.get("gap"),
+        "state_gain": None if artifact.stiffness is None else artifact.stiffness.state_gain,
+        "made_by": f"artc {made.artc}, torch {made.torch}",
+        "created": artifact.created.at,
+        "seconds": dict(artifact.created.seconds),
+        "schedules": [schedule_facts(schedule) for schedule in artifact.schedules],
+    }
+
+
+def schedule_facts(schedule: Schedule) -> dict[str, Any]:
+    """One schedule: its grid, its certificate and what was measured on it."""
+    return {
+        "solver": schedule.solver,
+        "nfe": schedule.nfe,
+        "steps": schedule.steps,
+        "origin": schedule.origin,
+        "sigmas": list(schedule.sigmas),
+        "gap": None if schedule.certificate is None else schedule.certificate.gap,
+        "evaluation": [evaluation_facts(evaluation) for evaluation in schedule.evaluation],
+    }
+
+
+def evaluation_facts(evaluation: Evaluation) -> dict[str, Any]:
+    """One measurement, with its ratio to the best baseline: below 1 the schedule is better."""
+    best = min(evaluation.baselines, key=lambda name: evaluation.baselines[name], default=None)
+    return {
+        "metric": evaluation.metric,
+        "value": evaluation.value,
+        "stderr": evaluation.stderr,
+        "samples": evaluation.samples,
+        "baselines": dict(evaluation.baselines),
+        "best_baseline": best,
+        "ratio_to_best": None
+        if best is None or evaluation.baselines[best] <= 0
+        else evaluation.value / evaluation.baselines[best],
+    }
+
+
+def headline(artifact: Artifact) -> str:
+    """The artifact in a line: model, method, and how far its clock is from the best."""
+    gap = artifact.provenance.diagnostics.get("gap")
+    bound = "" if gap is None else f", {gap:.2%} above the lower bound"
+    return f"{artifact.model.name}: {len(artifact.schedules)} schedules by {artifact.provenance.method}{bound}"
+
+
+def detail_facts(artifact: Artifact) -> list[tuple[str, str]]:
+    """What the artifact is for and how it came about, as names and values."""
+    model, made = artifact.model, artifact.provenance
+    facts = [
+        ("model", f"{model.source}, shape {' x '.join(map(str, model.shape))}, domain {model.domain}"),
+        ("weights", f"sha256 {model.sha256}" if model.sha256 else "none (analytic, or a Python callable)"),
+        ("sigma", f"{model.sigma_max:g} to 0, knows {model.sigma_min:g} and above"),
+        ("made by", f"artc {made.artc}, torch {made.torch}, on {made.device}, seed {made.seed}"),
+        ("cost", f"{made.score_evals:,} denoiser calls, {sum(_stages(artifact).values()):.1f} s"),
+    ]
+    if artifact.stiffness is not None:
+        facts.append(("state", f"a clock that reads the state could save {artifact.stiffness.state_gain:.1%} more"))
+    curve = made.diagnostics.get("learning_curve")
+    if isinstance(curve, list) and curve:
+        facts.append(("learning", f"{sparkline(curve)}  gap {curve[0]:.1%} to {curve[-1]:.2%} on the training half"))
+    facts.append(("digest", artifact.digest))
+    return facts
+
+
+def flattened(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested facts as dotted names and short values."""
+    facts: list[tuple[str, str]] = []
+    for name, value in document.items():
+        if isinstance(value, dict):
+            facts += flattened(value, f"{prefix}{name}.")
+        else:
+            facts.append((f"{prefix}{name}", str(value)))
+    return facts
+
+
+def _stages(artifact: Artifact) -> dict[str, float]:
+    # The denoiser's own seconds are part of the stages', not a stage.
+    return {name: seconds for name, seconds in artifact.created.seconds.items() if name != "denoiser"}
+
+
+def comparison_table(artifact: Artifact) -> tuple[list[str], list[list[str]], list[int | None]]:
+    """Headings, rows and the best cell of each row: every schedule's end-point error beside the baselines'."""
+    names = list(
+        dict.fromkeys(
+            name for schedule in artifact.schedules for done in schedule.evaluation for name in done.baselines
+        )
+    )
+    headings = ["solver", "NFE", "steps", "origin", *(["error", "+-", *names, "vs best"] if names else [])]
+    rows: list[list[str]] = []
+    best: list[int | None] = []
+    for schedule in artifact.schedules:
+        row = [schedule.solver, str(schedule.nfe), str(schedule.steps), schedule.origin]
+        place = None
+        if names and not schedule.evaluation:
+            row += ["-"] * (len(names) + 3)
+        elif names:
+            done = schedule.evaluation[0]
+            facts = evaluation_facts(done)
+            ratio = facts["ratio_to_best"]
+            values = [done.value, *(done.baselines[name] for name in names)]
+            row += [f"{done.value:.4f}", f"{done.stderr:.4f}", *(f"{value:.4f}" for value in values[1:])]
+            row += ["-" if ratio is None else f"{ratio:.2f} x {facts['best_baseline']}"]
+            lowest = values.index(min(values))
+            place = 4 if lowest == 0 else 5 + lowest
+        rows.append(row)
+        best.append(place)
+    return headings, rows, best
+
+
+def sparkline(values: list[float], width: int = 30) -> str:
+    """Values as a row of block characters, the lowest empty and the highest full."""
+    if len(values) > width:
+        values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
+    low, high = min(values), max(values)
+    span = high - low or 1.0
+    return "".join(SPARKS[round((value - low) / span * (len(SPARKS) - 1))] for value in values)

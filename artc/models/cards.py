@@ -1,0 +1,27 @@
+"""Model cards: the JSON beside each embedded network that says how it came to be. Read without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from typing import Any
+
+from artc.errors import InputError
+
+
+def card(name: str) -> dict[str, Any]:
+    """The card of an embedded network: data, images seen, seed, time, final loss, sha256 and measured figures."""
+    text = (files("artc.models") / "embedded" / f"{name}.json").read_text(encoding="utf-8")
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def weight_bytes(name: str) -> bytes:
+    """The safetensors file of an embedded network; raises InputError when it is not the one its card describes."""
+    content = (files("artc.models") / "embedded" / f"{name}.safetensors").read_bytes()
+    if hashlib.sha256(content).hexdigest() != card(name)["sha256"]:
+        raise InputError(
+            f"The embedded weights {name}.safetensors do not match their card.", hint="Install artc again."
+        )
+    return content
