@@ -78,7 +78,7 @@ class Gaussian:
         """Exact |x''|(sigma), the root mean square over dimensions, of the same trajectory: `(B,)`."""
         unit = (start - self.mean) / math.sqrt(self.std**2 + sigma_max**2)
         size: Tensor = unit.flatten(1).square().mean(dim=1).sqrt()
-        return size * (self.std**2 / (self.std**2 + sigma**2) ** 1.5)
+        return size * (self.std**2 / math.pow(self.std**2 + sigma**2, 1.5))
 
 
 def three_modes() -> GaussianMixture:

@@ -1,0 +1,118 @@
+"""Write the tables of README.md from the stored results: no number in it is typed by hand.
+
+python -m tests.benchmarks.readme
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from artc.sampling.grids import GRIDS
+
+from .record import load
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def blocks() -> dict[str, str]:
+    """The generated blocks of the README by name."""
+    return {"endpoint": endpoint_table(), "gap": gap_table(), "artifact": abridged_artifact()}
+
+
+def endpoint_table() -> str:
+    """Errors of the bundled schedules beside every baseline, the lowest of each row bold."""
+    result = load("endpoint")
+    columns = ["solver", "calls", "**compiled**", *GRIDS]
+    rows = []
+    for entry in result["results"]:
+        errors = entry["errors"]
+        lowest = min(errors, key=lambda name: errors[name])
+        cells = {name: f"**{value:.3f}**" if name == lowest else f"{value:.3f}" for name, value in errors.items()}
+        rows.append([entry["solver"], str(entry["nfe"]), cells["schedule"], *(cells[name] for name in GRIDS)])
+    return markdown(columns, rows) + f"\n\n{result['noises']} noises, seed {result['seed']}; `{result['command']}`."
+
+
+def gap_table() -> str:
+    """Gap of the learned clock to the lower bound, worst of the seeds, and of the closed form."""
+    result = load("gap")
+    rows = []
+    for model in dict.fromkeys(entry["model"] for entry in result["results"]):
+        runs = [entry for entry in result["results"] if entry["model"] == model]
+        worst = max(entry["gap_held_out"] for entry in runs)
+        closed = max(entry["closed_form_gap_held_out"] for entry in runs)
+        gains = [entry["state_gain"] for entry in runs]
+        share = f"{sum(gains) / len(gains):.1%}"
+        rows.append([f"`{model}`", f"{worst:.2%}", f"{closed:.2%}", share])
+    columns = ["model", "gap of ART-RL", "gap of the closed form", "what knowing the state could save"]
+    seeds = len({entry["seed"] for entry in result["results"]})
+    return markdown(columns, rows) + f"\n\nWorst of {seeds} seeds, on held-out trajectories; `{result['command']}`."
+
+
+def abridged_artifact() -> str:
+    """The bundled artifact, its long lists and most of its schedules left out."""
+    document = json.loads((files("artc.artifacts") / "mnist" / "mnist.art.json").read_text(encoding="utf-8"))
+    schedule = next(entry for entry in document["schedules"] if (entry["solver"], entry["nfe"]) == ("heun", 9))
+    model = {key: document["model"][key] for key in ("name", "source", "domain", "shape", "sigma_min", "sigma_max")}
+    made = {key: document["provenance"][key] for key in ("artc", "method", "seed", "device", "score_evals")}
+    measured = schedule["evaluation"][0]
+    shown = {key: measured[key] for key in ("metric", "value", "stderr", "samples", "baselines")}
+    lines = [
+        "{",
+        f'  "format": "{document["format"]}", "format_version": "{document["format_version"]}",',
+        f'  "model": {compact(model)},',
+        '  "schedules": [',
+        f'    {{"solver": "heun", "nfe": 9, "steps": {schedule["steps"]}, "origin": "{schedule["origin"]}",',
+        f'     "sigmas": {compact(schedule["sigmas"])},',
+        f'     "certificate": {compact(schedule["certificate"])},',
+        f'     "evaluation": [{compact(shown)}]}},',
+        "    ...],",
+        f'  "warp": {{"clock": {ends(document["warp"]["clock"])},',
+        f'           "sigma": {ends(document["warp"]["sigma"])}, "offset": {document["warp"]["offset"]}}},',
+        f'  "stiffness": {{"sigma": {ends(document["stiffness"]["sigma"])}, ...}},',
+        f'  "provenance": {compact(made)},',
+        f'  "created": {{"at": "{document["created"]["at"]}", ...}},',
+        f'  "digest": "{document["digest"][:23]}..."',
+        "}",
+    ]
+    return "```jsonc\n" + "\n".join(lines) + "\n```"
+
+
+def compact(value: Any) -> str:
+    """JSON on one line, its numbers cut to four digits."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f'"{name}": {compact(item)}' for name, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(compact(item) for item in value) + "]"
+    return f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
+
+
+def ends(values: Sequence[float]) -> str:
+    """The first two numbers and the last."""
+    return f"[{values[0]:.4g}, {values[1]:.4g}, ..., {values[-1]:.4g}]"
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def rendered(text: str) -> str:
+    """The README with its blocks filled in."""
+    for name, block in blocks().items():
+        pattern = rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
+        text, found = re.subn(
+            pattern, lambda match, block=block: f"{match[1]}\n{block}\n\n{match[2]}", text, flags=re.S
+        )
+        if found != 1:
+            raise SystemExit(f"README.md has {found} blocks named {name!r}, not one.")
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(rendered(README.read_text(encoding="utf-8")), encoding="utf-8")

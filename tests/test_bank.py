@@ -1,0 +1,119 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from artc.errors import InputError
+from artc.models.analytic import Gaussian, three_modes
+from artc.models.preconditioning import EDMDenoiser
+from artc.models.score_model import Probe
+from artc.models.unet import UNet
+from artc.progress import drain
+from artc.sampling.bank import TrajectoryBank, build_bank
+from artc.sampling.stiffness import by_difference, by_jvp, by_secant, rms
+
+# ------------------------------------------------------------------------------------------------------------- stiffness
+
+
+def test_the_root_mean_square_is_over_all_but_the_batch():
+    values = torch.tensor([[[3.0, 4.0]], [[0.0, 2.0]]])
+    torch.testing.assert_close(rms(values), torch.tensor([12.5**0.5, 2**0.5]))
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.3, 2.0, 30.0])
+def test_three_ways_to_the_stiffness_of_a_gaussian_agree_with_its_closed_form(sigma, field):
+    gaussian, start = Gaussian(mean=0.3, std=0.5), torch.tensor([[50.0, -90.0], [10.0, 3.0]], dtype=torch.float64)
+    x, ahead = (gaussian.trajectory(start, 80.0, level) for level in (sigma, 0.95 * sigma))
+    unit = (start - 0.3) / math.sqrt(0.25 + 80**2)
+    exact = 0.25 / (0.25 + sigma**2) ** 1.5 * unit.square().mean(dim=1).sqrt()
+    denoise = field(gaussian)
+    torch.testing.assert_close(by_jvp(gaussian, x, sigma), exact, rtol=1e-10, atol=0)
+    torch.testing.assert_close(by_difference(denoise, x, sigma), exact, rtol=0.02, atol=0)
+    middle = gaussian.stiffness(start, 80.0, math.sqrt(0.95) * sigma)
+    secant = by_secant(denoise(x, sigma), denoise(ahead, 0.95 * sigma), sigma, 0.95 * sigma)
+    torch.testing.assert_close(secant, middle, rtol=1e-3, atol=0)
+    torch.testing.assert_close(secant, exact, rtol=0.08, atol=0)  # 2.5 % further on, sigma^-3 has grown by 8 %
+
+
+@pytest.mark.parametrize("sigma", [0.1, 1.0, 10.0])
+def test_the_mean_square_stiffness_of_gaussian_data_has_its_closed_form(sigma):
+    draws = torch.randn((4096, 8), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    found = by_jvp(Gaussian(mean=-1.0, std=0.7), -1.0 + math.sqrt(0.49 + sigma**2) * draws, sigma).square().mean()
+    # 32,768 squares of normal numbers: five standard errors.
+    assert float(found) == pytest.approx(0.7**4 / (0.49 + sigma**2) ** 3, rel=5 * math.sqrt(2 / 32768))
+
+
+def test_on_a_mixture_the_derivative_is_the_total_one_along_the_path(field):
+    x, mixture, sigma, width = torch.tensor([[-1.2], [0.9]], dtype=torch.float64), three_modes(), 0.4, 1e-4
+    by_path = by_difference(field(mixture), x, sigma, relative=1e-6)
+    torch.testing.assert_close(by_jvp(mixture, x, sigma), by_path, rtol=1e-4, atol=0)
+    partial = rms(field(mixture)(x, sigma + width) - field(mixture)(x, sigma - width)) / (2 * width * sigma)
+    assert (abs(partial / by_path - 1) > 0.05).all()
+
+
+@pytest.mark.parametrize("sigma", [0.2, 5.0])
+def test_the_stiffness_of_a_network_by_jvp_is_that_by_difference(sigma, field):
+    generator = torch.Generator().manual_seed(8)
+    network = UNet(channels=1, widths=(8, 16), blocks=1, heads=2)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
+    denoiser = EDMDenoiser(network, 0.5).double().requires_grad_(False)
+    x = (0.25 + sigma**2) ** 0.5 * torch.randn((2, 1, 8, 8), generator=generator, dtype=torch.float64)
+    found = by_difference(field(denoiser), x, sigma, relative=1e-6)
+    torch.testing.assert_close(found, by_jvp(denoiser, x, sigma), rtol=1e-3, atol=0)
+
+
+# ------------------------------------------------------------------------------------------------------------------ bank
+
+
+def bank_of(model, count, nodes, batch=64):
+    """A bank with the calls it cost and its progress."""
+    probe, shown = Probe(model), []
+    walking = build_bank(probe, model.noise(count, seed=3), sigma_min=0.002, sigma_max=80.0, nodes=nodes, batch=batch)
+    return drain(walking, shown.append), probe.calls, shown
+
+
+def test_on_a_gaussian_the_bank_holds_the_closed_form(load):
+    model = load("gaussian")
+    bank, _, _ = bank_of(model, 6, 128)
+    start = 80.0 * model.noise(6, seed=3)
+    exact = [model.denoiser.stiffness(start, 80.0, sigma).numpy() for sigma in bank.sigma]
+    np.testing.assert_allclose(bank.stiffness, np.stack(exact, axis=1), rtol=0.01)
+
+
+def test_a_bank_lies_between_log_spaced_nodes_and_costs_a_call_for_each(load):
+    bank, calls, shown = bank_of(load("mixture-1d"), 5, 20, batch=2)
+    nodes = [80.0 * (0.002 / 80.0) ** (k / 19) for k in range(20)]
+    np.testing.assert_allclose(bank.sigma, [math.sqrt(a * b) for a, b in zip(nodes, nodes[1:], strict=False)])
+    assert bank.stiffness.shape == (5, 19)
+    assert calls == 5 * 20
+    assert [update.done for update in shown] == [*range(2, 41, 2), *range(42, 81, 2), *range(81, 101)]
+    assert {update.total for update in shown} == {100}
+
+
+def test_a_bank_does_not_depend_on_its_batches(load):
+    whole, parts = (bank_of(load("mixture-64d"), 5, 24, batch)[0] for batch in (5, 2))
+    np.testing.assert_allclose(parts.stiffness, whole.stiffness, rtol=1e-9)
+
+
+def test_a_finer_bank_finds_the_same_stiffness(load):
+    # An average, because on a line |Q| of one trajectory may pass through zero.
+    coarse, fine = (bank_of(load("mixture-64d"), 8, nodes)[0] for nodes in (64, 256))
+    at = np.interp(np.log(coarse.sigma[::-1]), np.log(fine.sigma[::-1]), np.log(fine.stiffness.mean(axis=0)[::-1]))
+    np.testing.assert_allclose(coarse.stiffness.mean(axis=0)[::-1], np.exp(at), rtol=0.1)
+
+
+def test_splitting_holds_the_last_trajectories_out():
+    bank = TrajectoryBank(sigma=np.array([2.0, 1.0]), stiffness=np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    training, held_out = bank.split(1)
+    assert training.stiffness.tolist() == [[1, 2], [3, 4]]
+    assert held_out.stiffness.tolist() == [[5, 6]]
+    assert training.sigma.tolist() == held_out.sigma.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("stiffness", [[[1.0]], [1.0, 2.0], [[1.0, -1.0]], [[1.0, np.nan]], [[np.inf, 1.0]]])
+def test_a_bank_refuses_what_is_no_stiffness(stiffness):
+    with pytest.raises(InputError, match="bank"):
+        TrajectoryBank(sigma=np.array([2.0, 1.0]), stiffness=np.array(stiffness))
