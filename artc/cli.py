@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a negative verdict (such as an invalid artifact), 2 could 
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from artc import __version__
-from artc.console import Console
-from artc.errors import ArtcError, BudgetError, InputError
+from artc.console import Console, show_artifact
+from artc.errors import ArtcError, ArtifactError, BudgetError, InputError
 
 if TYPE_CHECKING:
     from artc.artifact import Artifact
@@ -22,6 +23,7 @@ app = typer.Typer(
     name="artc",
     help="Compile sampling schedules for your diffusion or flow model, and use them in any sampler.",
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -39,8 +41,10 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 def about(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Compile sampling schedules for your diffusion or flow model, and use them in any sampler."""
+    del debug  # `main` has taken it already, wherever it stood
     if version:
         Console().say(f"artc {__version__}")
     elif context.invoked_subcommand is None:
@@ -71,9 +75,9 @@ def compile_command(
     """Learn schedules for a model and write them to an artifact."""
     console = Console(json=as_json, quiet=quiet)
     path = output or Path(f"{model.replace(':', '-').replace('/', '-')}.art.json")
-    budgets = parse_nfe(nfe)
-    solvers = tuple(solver.split(","))
-    # All that can be refused is refused here, before torch is loaded and long before there is work to lose.
+    budgets, solvers = parse_nfe(nfe), parse_names(solver)
+    check_seed(seed)
+    # What can be refused is refused here, most of it before torch is loaded and all before there is work to lose.
     from artc.artifact import steps_for
     from artc.artifact.writing import check_writable
     from artc.models.registry import find
@@ -106,31 +110,32 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Show what is in an artifact, readable in five seconds."""
-    from artc.artifact import read
     from artc.evaluation.summary import summary
 
     console = Console(json=as_json)
-    artifact = read(path)
-    show_artifact(console, artifact, details=True)
+    artifact = load(path)
     if plot is not None:
         from artc.evaluation.plots import plot_artifact
 
         plot_artifact(artifact, plot)
         console.note(f"wrote {plot}")
+    show_artifact(console, artifact, details=True)
     console.document(summary(artifact))
 
 
 @app.command()
 def validate(path: ArtifactPath, as_json: AsJson = False) -> None:
-    """Check an artifact: its schema, then its meaning; every violation with its JSON path."""
+    """Check that an artifact is what it says.
+
+    First its schema, then its digest and its meaning; every violation with its JSON path.
+    """
     from artc.artifact import violations
 
     console = Console(json=as_json)
     found = violations(path)
+    console.say(f"{path} is {'not ' if found else ''}valid.")
     for violation in found:
-        console.say(f"{violation.code}: {violation}")
-    if not found:
-        console.say(f"{path} is valid.")
+        console.say(f"  {violation} [{violation.code}]")
     defects = [{"code": one.code, "path": one.path, "message": one.message, "hint": one.hint} for one in found]
     console.document({"path": str(path), "valid": not found, "violations": defects})
     if found:
@@ -147,11 +152,10 @@ def resample(
     as_json: AsJson = False,
 ) -> None:
     """Add schedules of other budgets, read from the artifact's warp."""
-    from artc.artifact import read
     from artc.evaluation.summary import summary
 
     console = Console(json=as_json)
-    artifact = read(path).resampled(parse_nfe(nfe), solver)
+    artifact = load(path).resampled(parse_nfe(nfe), solver)
     artifact.save(output, force=force)
     show_artifact(console, artifact)
     console.say(f"wrote {output}")
@@ -166,19 +170,19 @@ def sample(
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Samples to draw.")] = 64,
     solver: Annotated[str | None, typer.Option(help="Default: the artifact's only solver.")] = None,
     compare: Annotated[str, typer.Option(help="Grids to put beside it, such as edm or edm,logsnr.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
     device: Device = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw samples with a schedule of the artifact, beside a baseline if wanted."""
-    from artc.artifact import read
+    """Draw samples, beside those of a baseline if wanted."""
     from artc.evaluation.plots import check_samples_path, save_samples
 
     console = Console(json=as_json, quiet=quiet)
-    artifact = read(path)
+    check_seed(seed)
+    artifact = load(path)
     schedule = artifact.schedule(nfe, solver)
-    names = tuple(compare.split(",")) if compare else ()
+    names = parse_names(compare) if compare else ()
     check_samples_path(output, artifact.model.shape)
 
     from artc.evaluation.drawing import draw
@@ -211,39 +215,43 @@ def show_model(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: As
     console = Console(json=as_json)
     entry = find(name)
     facts: dict[str, Any] = {"name": name, "summary": entry.summary, "shape": list(entry.shape)}
-    if entry.embedded:
-        facts |= card(name)
+    facts |= card(name) if entry.embedded else {}
     console.facts(flattened(facts))
     console.document(facts)
 
 
-def show_artifact(console: Console, artifact: Artifact, *, details: bool = False) -> None:
-    """Print an artifact for a reader; with `details` also where it came from and its grids."""
-    from artc.evaluation.summary import comparison_table, detail_facts, headline
+def load(path: Path) -> Artifact:
+    """Read an artifact; an ArtifactError names the file."""
+    from artc.artifact import read
 
-    console.say(headline(artifact))
-    if details:
-        console.facts(detail_facts(artifact))
-    columns, rows, best = comparison_table(artifact)
-    console.table(columns, rows, best)
-    if details:
-        for schedule in artifact.schedules:
-            grid = "  ".join(f"{sigma:.4g}" for sigma in schedule.sigmas)
-            console.say(f"{schedule.solver} {schedule.nfe}: {grid}")
+    try:
+        return read(path)
+    except ArtifactError as error:
+        error.message = f"{path} is not a valid artifact: {error.message}"
+        error.hint = error.hint or f"See all that is wrong with artc validate {path}."
+        raise
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Turn `edm, logsnr` into names."""
+    return tuple(word.strip() for word in text.split(","))
+
+
+def check_seed(seed: int) -> None:
+    """Raise InputError for a seed that torch or an artifact could not take."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"A seed is a whole number from 0 to {2**32 - 1}, not {seed}.")
 
 
 def parse_nfe(text: str) -> tuple[int, ...]:
-    """Turn `3,9,13` into numbers; raises BudgetError for what is not a list of positive, different whole numbers."""
+    """Turn `3,9,13` into numbers; raises BudgetError unless they are different whole numbers from 1 to 1000."""
     budgets: list[int] = []
-    for word in text.split(","):
-        try:
-            value = int(word)
-        except ValueError:
-            raise BudgetError(f"--nfe {text!r}: {word!r} is not a whole number.", hint="Try --nfe 3,9,13.") from None
-        if value < 1:
-            raise BudgetError(f"--nfe {text!r}: {value} is less than 1.", hint="Try --nfe 3,9,13.")
+    for word in parse_names(text):
+        value = int(word) if word.isdecimal() and len(word) < 9 else 0
+        if not 1 <= value <= 1000:
+            raise BudgetError(f"--nfe {word!r} is not a whole number from 1 to 1000.", hint="Try --nfe 3,9,13.")
         if value in budgets:
-            raise BudgetError(f"--nfe {text!r}: {value} is given twice.", hint="Give each once.")
+            raise BudgetError(f"--nfe {value} is given twice.", hint="Give each once.")
         budgets.append(value)
     return tuple(budgets)
 
@@ -252,30 +260,30 @@ def main() -> None:
     """Run the command line: one or two lines for an error, never a traceback unless `--debug` asks for it."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a bar of a sparkline that an old code page lacks is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(arguments, prog_name="artc", standalone_mode=False)
-    except ArtcError as error:
-        if debug:
-            raise
-        Console().error(error)
-        code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
+        Console().note("Interrupted; nothing was written.")
         code = 130
-    except BrokenPipeError:  # such as `artc inspect x | head`: the reader has what it wanted
-        sys.stderr.close()
-        code = 0
     except Exception as error:
         if debug:
             raise
-        # Typer's usage errors have no public class of their own that is the same in all of its versions.
-        if hasattr(error, "format_message"):
-            context = getattr(error, "ctx", None)
-            where = "artc" if context is None else context.command_path
-            Console().error(InputError(error.format_message(), hint=f"See {where} --help."))
-            sys.exit(2)
-        hint = "This is a defect of artc: please report it with the output of the same command and --debug."
-        Console().error(ArtcError(f"{type(error).__name__}: {error}", hint=hint))
-        code = 2
-    if code == 130:
-        Console().note("Interrupted; nothing was written.")
+        explained = explain(error)
+        Console().error(explained)
+        code = explained.exit_code
     sys.exit(code)
+
+
+def explain(error: Exception) -> ArtcError:
+    """Any error as a sentence, with a hint and an exit code."""
+    if isinstance(error, ArtcError):
+        return error
+    # Typer's usage errors have no public class of their own that is the same in all of its versions.
+    if hasattr(error, "format_message"):
+        context = getattr(error, "ctx", None)
+        where = "artc" if context is None else context.command_path
+        return InputError(error.format_message(), hint=f"See {where} --help.")
+    hint = "This is a defect of artc: please report it with the output of the same command and --debug."
+    return ArtcError(f"{type(error).__name__}: {error}", hint=hint)

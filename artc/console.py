@@ -7,6 +7,8 @@ stderr; bars and colour only when it is a terminal, and otherwise one plain line
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-if TYPE_CHECKING:
-    from rich.console import Console as RichConsole
+from artc.errors import ArtcError, OutputError
 
-    from artc.errors import ArtcError
+if TYPE_CHECKING:
+    from artc.artifact import Artifact
+
+Styled = str | tuple[str, str]
+"""Text, or text with its style."""
 
 
 class Update(Protocol):
@@ -41,14 +46,14 @@ class Console:
     quiet: bool = False
 
     def document(self, facts: Any) -> None:
-        """The command's facts as one JSON document on stdout; nothing unless `--json` was given."""
+        """The command's facts as one JSON document on stdout, in ASCII; nothing unless `--json` was given."""
         if self.json:
-            print(json.dumps(facts, indent=2, ensure_ascii=False))  # noqa: T201 - this is where printing belongs
+            _print(json.dumps(facts, indent=2))
 
     def say(self, text: str = "") -> None:
         """A line of the human result."""
         if not self.json and not self.quiet:
-            _rich().print(text, highlight=False, markup=False, soft_wrap=True)
+            _print(text)
 
     def facts(self, facts: Sequence[tuple[str, str]]) -> None:
         """Names and values, one a line, the values in one column."""
@@ -56,36 +61,50 @@ class Console:
         for name, value in facts:
             self.say(f"  {name:<{width}}  {value}")
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], best: Sequence[int | None] = ()) -> None:
-        """Rows of text under headings, numbers to the right; `best` names one bold cell of each row."""
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        best: Sequence[int | None] = (),
+        *,
+        keys: int = 1,
+    ) -> None:
+        """Rows of text under headings, numbers to the right; `best` names one bold cell of each row.
+
+        Nothing is ever cut. A terminal too narrow for all columns gets them in several tables, each of which begins
+        with the first `keys` columns; a pipe has no width, and gets one.
+        """
         if self.json or self.quiet:
             return
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for column in columns:
-            left = all(not row[columns.index(column)][:1].isdigit() for row in rows)
-            table.add_column(column, justify="left" if left else "right", no_wrap=True)
-        for index, row in enumerate(rows):
-            chosen = best[index] if index < len(best) else None
-            table.add_row(*(Text(cell, style="bold" if place == chosen else "") for place, cell in enumerate(row)))
-        width = None if sys.stdout.isatty() else 160  # a pipe has no width: never cut a table that goes to a file
-        _rich(width=width).print(table)
+        texts = [[heading, *(row[place] for row in rows)] for place, heading in enumerate(columns)]
+        widths = [max(map(len, column)) for column in texts]
+        right = [any(map(_is_number, column[1:])) and not any(map(_is_word, column[1:])) for column in texts]
+        for part in _parts(widths, keys, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
+            _print()
+            for index in range(-1, len(rows)):
+                line: list[Styled] = []
+                for place in part:
+                    cell = columns[place] if index < 0 else rows[index][place]
+                    strong = index < 0 or (index < len(best) and best[index] == place)
+                    space = " " * (widths[place] - len(cell))
+                    gap = "" if place == part[0] else "  "
+                    line += [gap + (space if right[place] else ""), (cell, "bold" if strong else "")]
+                    line += [space] if not right[place] and place != part[-1] else []
+                _print(*line)
+                if index < 0:
+                    _print("  ".join("-" * widths[place] for place in part))
+        _print()
 
     def note(self, text: str) -> None:
         """A hint or warning on stderr."""
         if not self.quiet:
-            _rich(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
+            _print(text, stderr=True)
 
     def error(self, error: ArtcError) -> None:
         """One or two lines on stderr: what is wrong and where, then what to do next."""
-        console = _rich(stderr=True)
-        console.print("error:", style="bold red", end=" ")
-        console.print(error.message, highlight=False, markup=False, soft_wrap=True)
+        _print(("error:", "bold red"), " ", error.message.replace("\n", " "), stderr=True)
         if error.hint:
-            console.print(f"       {error.hint}", highlight=False, markup=False, soft_wrap=True)
+            _print("       ", error.hint.replace("\n", " "), stderr=True)
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[Update], None]]:
@@ -98,13 +117,67 @@ class Console:
             yield _plain_lines()
 
 
-def _rich(*, stderr: bool = False, width: int | None = None) -> RichConsole:
-    from rich.console import Console as RichConsole
+def show_artifact(console: Console, artifact: Artifact, *, details: bool = False) -> None:
+    """Print an artifact for a reader; with `details` also where it came from and its grids."""
+    from artc.evaluation.summary import comparison_table, detail_facts, headline
 
-    return RichConsole(stderr=stderr, width=width)
+    console.say(headline(artifact))
+    if details:
+        console.facts(detail_facts(artifact))
+    columns, rows, best = comparison_table(artifact)
+    console.table(columns, rows, best, keys=2)
+    if details:
+        for schedule in artifact.schedules:
+            grid = "  ".join(f"{sigma:.4g}" for sigma in schedule.sigmas)
+            console.say(f"{schedule.solver} {schedule.nfe}: {grid}")
+
+
+def _print(*parts: Styled, stderr: bool = False) -> None:
+    """One line, flushed; styles show on a terminal only. Raises OutputError when the stream takes no more."""
+    stream = sys.stderr if stderr else sys.stdout
+    try:
+        if stream.isatty():
+            from rich.console import Console as RichConsole
+            from rich.text import Text
+
+            RichConsole(file=stream).print(Text.assemble(*parts), soft_wrap=True)
+        else:
+            text = "".join(part if isinstance(part, str) else part[0] for part in parts)
+            print(text, file=stream, flush=True)
+    except OSError as error:
+        # Python tries once more to write what is left when it ends, and must not complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not isinstance(error, BrokenPipeError):  # `artc inspect x | head` has what it wanted, and is no failure
+            raise OutputError(f"Cannot write to {stream.name}: {error.strerror}.") from None
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_word(cell: str) -> bool:
+    return cell not in ("", "-") and not _is_number(cell)
+
+
+def _parts(widths: Sequence[int], keys: int, limit: int | None) -> Iterator[list[int]]:
+    """The columns of each table: as many as fit in `limit` at two spaces between, after the first `keys`."""
+    start = list(range(keys))
+    part = list(start)
+    for place in range(keys, len(widths)):
+        wide = sum(widths[one] + 2 for one in part) + widths[place]
+        if limit is not None and wide > limit and part != start:
+            yield part
+            part = list(start)
+        part.append(place)
+    yield part
 
 
 def _bars() -> Iterator[Callable[[Update], None]]:
+    from rich.console import Console as RichConsole
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
@@ -116,7 +189,7 @@ def _bars() -> Iterator[Callable[[Update], None]]:
         TextColumn("{task.fields[gap]}"),
     )
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=_rich(stderr=True)) as bars:
+    with Progress(*columns, console=RichConsole(stderr=True)) as bars:
 
         def show(update: Update) -> None:
             if update.stage not in tasks:
@@ -135,7 +208,7 @@ def _plain_lines() -> Callable[[Update], None]:
         if update.done >= update.total:
             gap = "" if update.gap is None else f", gap {update.gap:.2%}"
             now = time.perf_counter()
-            print(f"{update.stage}: {now - began:.1f} s{gap}", file=sys.stderr)  # noqa: T201
+            _print(f"{update.stage}: {now - began:.1f} s{gap}", stderr=True)
             began = now
 
     return show

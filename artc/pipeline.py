@@ -6,10 +6,11 @@ The stages stand in order in `compile_steps`, a generator: the caller owns the p
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from operator import index
+from typing import TYPE_CHECKING, Protocol, SupportsIndex, TypeVar
 
 import torch
 
@@ -88,9 +89,6 @@ class Update:
     done: int
     total: int
     gap: float | None = None
-
-
-STAGES = ("trajectories", "training", "distilling", "checking")
 
 
 def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None, Artifact]:
@@ -194,6 +192,14 @@ class _Stopwatch:
         self.laps[name], self._last = round(now - self._last, 3), now
 
 
+def _whole(value: SupportsIndex) -> int:
+    """A whole number of Python or NumPy as Python's."""
+    try:
+        return index(value)
+    except TypeError:
+        raise BudgetError(f"An NFE is a whole number of at least 1, not {value!r}.") from None
+
+
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
@@ -204,7 +210,7 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
     shape: Sequence[int],
     sigma_min: float,
     sigma_max: float,
-    nfe: Sequence[int],
+    nfe: SupportsIndex | Iterable[SupportsIndex],
     solver: str | Sequence[str] = "heun",
     method: str = "art-rl",
     seed: int = 0,
@@ -220,7 +226,7 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         denoiser: `(B, *shape), (B,) -> (B, *shape)` in the dtype of x, on `device`.
         shape: of one sample, without the batch.
         sigma_min, sigma_max: the noise range that the denoiser knows.
-        nfe: denoiser calls per sample, one schedule each.
+        nfe: denoiser calls per sample, one schedule each; a number, or several.
         solver: a name, or several.
         dtype: in which the denoiser runs; the solver keeps its state in float64.
         on_update: called with every progress update.
@@ -229,7 +235,10 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         ArtcError: one of its kinds, with a sentence and a hint, for any argument that makes no sense.
     """
     solvers = (solver,) if isinstance(solver, str) else tuple(solver)
-    request = Request(nfe=tuple(nfe), solvers=solvers, method=method, seed=seed, trajectories=trajectories)
+    budgets = tuple(nfe) if isinstance(nfe, Iterable) else (nfe,)
+    request = Request(
+        nfe=tuple(map(_whole, budgets)), solvers=solvers, method=method, seed=seed, trajectories=trajectories
+    )
     domain: Domain = "ve"
     info = ModelInfo(
         name=name,

@@ -60,13 +60,12 @@ def test_costs_of_three_cells_by_hand():
 
 
 @pytest.mark.parametrize("name", ["gaussian", "mixture-1d", "mixture-64d"])
-def test_from_twenty_steps_on_it_is_within_half_a_per_cent_of_the_closed_form(name, energies):
+def test_it_comes_to_the_closed_form_as_the_steps_grow(name, energies):
     energy = energies(name)[0]
     warp = closed_form(energy)
-    for steps in (20, 60):
+    for steps, apart in ((20, 0.02), (40, 0.005)):
         best = grid_cost(energy, optimal_progress(energy, steps))
-        known = grid_cost(energy, RANGE.progress(warp.grid(steps)))
-        assert known / best == pytest.approx(1, abs=0.005)
+        assert 1 <= grid_cost(energy, RANGE.progress(warp.grid(steps))) / best <= 1 + apart
 
 
 def test_the_papers_left_end_cost_would_jump_to_the_end_and_ours_does_not(curvature):

@@ -38,7 +38,7 @@ def increasing(draw, count=None):
     return np.array([0, *sorted(inner), 1000]) / 1000
 
 
-# -------------------------------------------------------------------------------------------------------- by hand, by law
+# ------------------------------------------------------------------------------------- by hand, by law
 
 
 def test_costs_of_two_cells_by_hand():
@@ -86,7 +86,7 @@ def test_costs_scale_with_the_stiffness_and_shares_do_not(energy, progress, fact
     assert state_gain(scaled) == pytest.approx(state_gain(energy), abs=1e-9)
 
 
-# ----------------------------------------------------------------------------------------------------- an exact Gaussian
+# ----------------------------------------------------------------------------------- an exact Gaussian
 
 
 def test_total_energy_and_bound_are_the_integrals_of_a_gaussian(exact_energy, curvature):
@@ -134,10 +134,16 @@ def test_the_optimum_hardly_knows_the_coordinate(curvature, exact_energy):
 
 
 def test_the_cost_of_closed_form_grids_falls_to_the_bound_with_the_square_of_the_steps(exact_energy):
-    steps, warp = [16, 32, 64, 128], closed_form(exact_energy)
-    excess = [grid_cost(exact_energy, RANGE.progress(warp.grid(k))) / lower_bound(exact_energy) - 1 for k in steps]
-    assert -np.polyfit(np.log(steps), np.log(excess), 1)[0] == pytest.approx(2, abs=0.2)
-    assert excess[-1] < 1e-3
+    gentle = table((1 + 3 * ((np.arange(512) + 0.5) / 512) ** 2) ** 2)
+    steps, excess = [8, 16, 32, 64], {}
+    for energy in (gentle, exact_energy):
+        costs = [grid_cost(energy, RANGE.progress(closed_form(energy).grid(k))) for k in steps]
+        excess[energy is gentle] = np.array(costs) / lower_bound(energy) - 1
+    assert -np.polyfit(np.log(steps), np.log(excess[True]), 1)[0] == pytest.approx(2, abs=0.1)
+    # Of the Gaussian the last step is the worst: it crosses the decades between c and its width, so that until it is
+    # short beside c the fall is nearer to 1 / K.
+    assert (excess[False][:-1] / excess[False][1:] > 2).all()
+    assert excess[False][-1] < 0.01
 
 
 def test_every_baseline_costs_more_than_the_closed_form(exact_energy):
@@ -160,7 +166,7 @@ def test_stiffness_is_interpolated_in_logarithms_and_held_beyond_the_bank():
     np.testing.assert_allclose(width / 4000, -np.diff(reached), rtol=1e-4)
 
 
-# ----------------------------------------------------------------------------------------------------- value of the state
+# ---------------------------------------------------------------------------------- value of the state
 
 
 def test_a_gaussian_has_nothing_to_gain_from_its_state(energies, curvature):

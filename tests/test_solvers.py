@@ -44,7 +44,7 @@ def model_of(denoiser, dtype=torch.float64, shape=(1,)):
     return ScoreModel(denoiser=denoiser, info=info, device=torch.device("cpu"), dtype=dtype)
 
 
-# -------------------------------------------------------------------------------------------------------------- accuracy
+# -------------------------------------------------------------------------------------------- accuracy
 
 
 @pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("heun", 2), ("rk4", 4), ("dpmpp_2m", 2)])
@@ -90,7 +90,7 @@ def test_one_step_to_zero_answers_the_denoised_value_itself(solver, field):
     assert torch.equal(sample(denoise, noise, [2.0, 0.0], SOLVERS[solver]), denoise(2.0 * noise, 2.0))
 
 
-# ----------------------------------------------------------------------------------------------------------------- walks
+# ----------------------------------------------------------------------------------------------- walks
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -133,11 +133,11 @@ def test_counted_calls_are_those_of_the_budget(steps):
 
 
 def test_an_unknown_solver_names_the_close_ones():
-    with pytest.raises(UnknownNameError, match="solver 'huen'. Did you mean heun"):
+    with pytest.raises(UnknownNameError, match=r"solver 'huen'. Did you mean heun"):
         find_solver("huen")
 
 
-# ----------------------------------------------------------------------------------------------------------------- probe
+# ----------------------------------------------------------------------------------------------- probe
 
 
 def test_a_probe_calls_the_model_in_its_own_dtype_and_answers_in_that_of_the_sampler():

@@ -16,7 +16,7 @@ from artc.sampling.trajectories import sample
 def draw(
     artifact: Artifact, schedule: Schedule, *, compare: tuple[str, ...], count: int, seed: int, device: str
 ) -> dict[str, NDArray[np.float64]]:
-    """Samples `(count, *S)` under the name `schedule`, and under each baseline's, all from one noise.
+    """Samples `(count, *S)` of the schedule, named `compiled`, and of each baseline, all from one noise.
 
     Raises UnknownNameError for a grid that does not exist and InputError for a model that artc cannot load.
     """
@@ -26,5 +26,5 @@ def draw(
     denoise, solver, noise = Probe(model), find_solver(schedule.solver), model.noise(count, seed)
     return {
         name: sample(denoise, noise, sigmas, solver).cpu().numpy()
-        for name, sigmas in {"schedule": schedule.sigmas, **grids}.items()
+        for name, sigmas in {"compiled": schedule.sigmas, **grids}.items()
     }

@@ -6,7 +6,9 @@ always the one drawn heavy and blue.
 
 from __future__ import annotations
 
+import io
 import math
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artc.artifact import Artifact
+from artc.artifact.writing import check_writable
 from artc.errors import InputError, OutputError
 from artc.sampling.grids import GRIDS, baseline
 
@@ -52,19 +55,18 @@ def plot_samples(panels: Mapping[str, NDArray[np.float64]], path: Path, columns:
 
 def save_samples(panels: Mapping[str, NDArray[np.float64]], path: Path) -> None:
     """Write samples as a picture or, to a .npz file, as numbers under the panels' names."""
-    if path.suffix == ".npz":
-        try:
-            np.savez(path, allow_pickle=False, **panels)
-        except OSError as error:
-            raise OutputError(f"Cannot write {str(path)!r}: {error.strerror or error}.") from None
+    if path.suffix.lower() == ".npz":
+        content = io.BytesIO()
+        np.savez(content, **panels)  # type: ignore[arg-type]  # it might be named as an option of savez; none is
+        _write(content.getvalue(), path)
     else:
         plot_samples(panels, path)
 
 
 def check_samples_path(path: Path, shape: Sequence[int]) -> None:
     """Raise OutputError or InputError, before any work is done, when samples of that shape could not be written."""
-    if path.suffix == ".npz":
-        check_folder(path)
+    if path.suffix.lower() == ".npz":
+        check_writable(path, force=True)
         return
     check_picture_path(path)
     if len(shape) != 3 or shape[0] not in (1, 3):
@@ -75,23 +77,28 @@ def check_samples_path(path: Path, shape: Sequence[int]) -> None:
 def save(figure: Figure, path: Path) -> None:
     """Write a figure; raises OutputError for an unknown ending or a folder that cannot be written."""
     check_picture_path(path)
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise OutputError(f"Cannot write {str(path)!r}: {error.strerror or error}.") from None
+    content = io.BytesIO()
+    figure.savefig(content, dpi=150, format=path.suffix.lower()[1:])
+    _write(content.getvalue(), path)
 
 
 def check_picture_path(path: Path) -> None:
     """Raise OutputError, before any work is done, when a picture could not be written there."""
-    if path.suffix not in FORMATS:
+    if path.suffix.lower() not in FORMATS:
         raise OutputError(f"{str(path)!r} is not a picture file.", hint=f"End it in one of {', '.join(FORMATS)}.")
-    check_folder(path)
+    check_writable(path, force=True)
 
 
-def check_folder(path: Path) -> None:
-    """Raise OutputError when the folder of a file to be written does not exist."""
-    if not path.parent.is_dir():
-        raise OutputError(f"There is no folder {str(path.parent)!r}.", hint="Make it first, or choose another path.")
+def _write(content: bytes, path: Path) -> None:
+    """Whole or not at all: an interruption or a full disk leaves an older file as it was."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"Cannot write {str(path)!r}: {error.strerror or error}.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _figure(width: float, height: float) -> Figure:

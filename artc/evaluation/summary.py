@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,9 +70,10 @@ def evaluation_facts(evaluation: Evaluation) -> dict[str, Any]:
 
 def headline(artifact: Artifact) -> str:
     """The artifact in a line: model, method, and how far its clock is from the best."""
-    gap = artifact.provenance.diagnostics.get("gap")
-    bound = "" if gap is None else f", {gap:.2%} above the lower bound"
-    return f"{artifact.model.name}: {len(artifact.schedules)} schedules by {artifact.provenance.method}{bound}"
+    count, gap = len(artifact.schedules), artifact.provenance.diagnostics.get("gap")
+    bound = f", {gap:.2%} above the lower bound" if _is_number(gap) else ""
+    schedules = "1 schedule" if count == 1 else f"{count} schedules"
+    return f"{artifact.model.name}: {schedules} by {artifact.provenance.method}{bound}"
 
 
 def detail_facts(artifact: Artifact) -> list[tuple[str, str]]:
@@ -80,14 +82,14 @@ def detail_facts(artifact: Artifact) -> list[tuple[str, str]]:
     facts = [
         ("model", f"{model.source}, shape {' x '.join(map(str, model.shape))}, domain {model.domain}"),
         ("weights", f"sha256 {model.sha256}" if model.sha256 else "none (analytic, or a Python callable)"),
-        ("sigma", f"{model.sigma_max:g} to 0, knows {model.sigma_min:g} and above"),
+        ("sigma", f"{model.sigma_max:g} to 0; the model knows {model.sigma_min:g} and above"),
         ("made by", f"artc {made.artc}, torch {made.torch}, on {made.device}, seed {made.seed}"),
         ("cost", f"{made.score_evals:,} denoiser calls, {sum(_stages(artifact).values()):.1f} s"),
     ]
     if artifact.stiffness is not None:
         facts.append(("state", f"a clock that reads the state could save {artifact.stiffness.state_gain:.1%} more"))
     curve = made.diagnostics.get("learning_curve")
-    if isinstance(curve, list) and curve:
+    if isinstance(curve, list) and curve and all(map(_is_number, curve)):
         facts.append(("learning", f"{sparkline(curve)}  gap {curve[0]:.1%} to {curve[-1]:.2%} on the training half"))
     facts.append(("digest", artifact.digest))
     return facts
@@ -104,6 +106,11 @@ def flattened(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
     return facts
 
 
+def _is_number(value: object) -> bool:
+    # Diagnostics are free: another program may have put anything there.
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _stages(artifact: Artifact) -> dict[str, float]:
     # The denoiser's own seconds are part of the stages', not a stage.
     return {name: seconds for name, seconds in artifact.created.seconds.items() if name != "denoiser"}
@@ -111,31 +118,35 @@ def _stages(artifact: Artifact) -> dict[str, float]:
 
 def comparison_table(artifact: Artifact) -> tuple[list[str], list[list[str]], list[int | None]]:
     """Headings, rows and the best cell of each row: every schedule's end-point error beside the baselines'."""
-    names = list(
-        dict.fromkeys(
-            name for schedule in artifact.schedules for done in schedule.evaluation for name in done.baselines
-        )
-    )
-    headings = ["solver", "NFE", "steps", "origin", *(["error", "+-", *names, "vs best"] if names else [])]
+    measured = [schedule.evaluation[0] for schedule in artifact.schedules if schedule.evaluation]
+    names = list(dict.fromkeys(name for done in measured for name in done.baselines))
+    headings = ["solver", "NFE", "steps", "origin", *(["error", "+-", *names, "vs best"] if measured else [])]
     rows: list[list[str]] = []
     best: list[int | None] = []
     for schedule in artifact.schedules:
         row = [schedule.solver, str(schedule.nfe), str(schedule.steps), schedule.origin]
         place = None
-        if names and not schedule.evaluation:
+        if measured and not schedule.evaluation:
             row += ["-"] * (len(names) + 3)
-        elif names:
+        elif measured:
             done = schedule.evaluation[0]
             facts = evaluation_facts(done)
             ratio = facts["ratio_to_best"]
-            values = [done.value, *(done.baselines[name] for name in names)]
-            row += [f"{done.value:.4f}", f"{done.stderr:.4f}", *(f"{value:.4f}" for value in values[1:])]
+            # Not every schedule need have been held against the same baselines.
+            values = [done.value, math.nan, *(done.baselines.get(name, math.nan) for name in names)]
+            row += [_figure(done.value), _figure(done.stderr), *map(_figure, values[2:])]
             row += ["-" if ratio is None else f"{ratio:.2f} x {facts['best_baseline']}"]
-            lowest = values.index(min(values))
-            place = 4 if lowest == 0 else 5 + lowest
+            place = 4 + values.index(min(value for value in values if not math.isnan(value)))
         rows.append(row)
         best.append(place)
     return headings, rows, best
+
+
+def _figure(value: float) -> str:
+    """Four decimals, or two digits of what would hardly show in them."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
 
 
 def sparkline(values: list[float], width: int = 30) -> str:

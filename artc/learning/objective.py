@@ -73,6 +73,11 @@ def energy_of(bank: TrajectoryBank, coordinate: Coordinate, cells: int = CELLS) 
     is straight there to first order), then clamped below at 1e-8 of its greatest q_y: a cell of no stiffness at all
     would be crossed at infinite speed.
     """
+    if not bank.stiffness.any():
+        raise InputError(
+            "The trajectories of this model are straight lines: every schedule is exact.",
+            hint="One Euler step samples it; there is nothing to compile.",
+        )
     middle = (np.arange(cells) + 0.5) / cells
     sigma = coordinate.sigma(middle)
     speed = (sigma + coordinate.offset) * np.log1p(coordinate.sigma_max / coordinate.offset)  # |dsigma/dy|
@@ -80,13 +85,7 @@ def energy_of(bank: TrajectoryBank, coordinate: Coordinate, cells: int = CELLS) 
     log_sigma = np.log(bank.sigma[::-1])
     rows = [np.interp(np.log(sigma), log_sigma, np.log(np.maximum(row[::-1], tiny))) for row in bank.stiffness]
     density = np.exp(np.stack(rows)) * speed**2
-    floor = 1e-8 * density.max()
-    if not floor > 0:
-        raise InputError(
-            "The trajectories of this model are straight lines: every schedule is exact.",
-            hint="One Euler step samples it; there is nothing to compile.",
-        )
-    return Energy(coordinate=coordinate, cells=np.maximum(density, floor) / cells)
+    return Energy(coordinate=coordinate, cells=np.maximum(density, 1e-8 * density.max()) / cells)
 
 
 def lower_bound(energy: Energy) -> float:
