@@ -155,7 +155,7 @@ def resample(
     from artc.evaluation.summary import summary
 
     console = Console(json=as_json)
-    artifact = load(path).resampled(parse_nfe(nfe), solver)
+    artifact = load(path).resampled(parse_nfe(nfe), solver).sealed()
     artifact.save(output, force=force)
     show_artifact(console, artifact)
     console.say(f"wrote {output}")
@@ -265,7 +265,6 @@ def main() -> None:
     try:
         code = app(arguments, prog_name="artc", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        Console().note("Interrupted; nothing was written.")
         code = 130
     except Exception as error:
         if debug:
@@ -273,6 +272,8 @@ def main() -> None:
         explained = explain(error)
         Console().error(explained)
         code = explained.exit_code
+    if code == 130:  # raised above, or answered by Typer, as its version has it
+        Console().note("Interrupted; nothing was written.")
     sys.exit(code)
 
 
@@ -284,6 +285,9 @@ def explain(error: Exception) -> ArtcError:
     if hasattr(error, "format_message"):
         context = getattr(error, "ctx", None)
         where = "artc" if context is None else context.command_path
-        return InputError(error.format_message(), hint=f"See {where} --help.")
+        message = error.format_message()
+        return InputError(message + "." * message[-1:].isalnum(), hint=f"See {where} --help.")
+    if isinstance(error, OSError) and error.strerror:  # a name too long, a device that fails: no fault of artc
+        return InputError(f"{error.strerror}: {str(error.filename or '')!r}.")
     hint = "This is a defect of artc: please report it with the output of the same command and --debug."
     return ArtcError(f"{type(error).__name__}: {error}", hint=hint)

@@ -1,13 +1,13 @@
-"""A mistake gets one clear sentence and the right exit code; nothing is lost, and no time is spent before it is told."""
+"""A mistake gets a clear sentence and the right exit code; nothing is lost, and no time is spent before it is told."""
 
 import json
-import os
+from pathlib import Path
 
 import pytest
 import torch
 
 from tests.bad_artifacts import make
-from tests.cli import QUICK, artc, names_in, put, spawn
+from tests.cli import QUICK, artc, compiled, names_in, put, spawn
 from tests.golden.example import GOLDEN
 
 BAD = {path.name.removesuffix(".art.json"): path for path in sorted(GOLDEN.parents[1].glob("bad_artifacts/*.art.json"))}
@@ -21,6 +21,7 @@ def no_work(monkeypatch, tmp_path):
     def reached(*_arguments, **_options):
         raise AssertionError("the work had begun")
 
+    compiled("gaussian")  # the artifact that `put` gives, made while it still can be
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("artc.pipeline.compile_steps", reached)
     monkeypatch.setattr("artc.evaluation.drawing.sample", reached)
@@ -52,7 +53,7 @@ def refused(*arguments, code=2):
         (["--solver", "hune"], "Unknown solver 'hune'. Did you mean heun?"),
         (["--solver", "heun,"], "Unknown solver ''. Known: dpmpp_2m, euler, heun, rk4."),
         (["--solver", "heun,heun"], "heun is given twice."),
-        (["--device", "cudda"], "Unknown device 'cudda'. Did you mean cuda?"),
+        (["--device", "cudda"], "Unknown device 'cudda'. Did you mean cuda"),
         (["--nfe", "4"], "heun cannot make exactly 4 denoiser calls. The nearest NFE it can make are 3 and 5."),
         (["--nfe", "0"], "--nfe '0' is not a whole number from 1 to 1000. Try --nfe 3,9,13."),
         (["--nfe", "-3"], "--nfe '-3' is not a whole number"),
@@ -65,7 +66,7 @@ def refused(*arguments, code=2):
         (["--nfe", "3,5,3"], "--nfe 3 is given twice."),
         (["--seed", "-1"], "A seed is a whole number from 0 to 4294967295, not -1."),
         (["--seed", str(2**70)], "A seed is a whole number from 0 to 4294967295"),
-        (["--seed", "one"], "'--seed'"),
+        (["--seed", "one"], "Invalid value for '--seed'"),
         (["--trajectories", "2"], "Use at least 8 trajectories."),
         (["--otput", "x"], "No such option: --otput"),
         (["--otput", "x"], "--output"),
@@ -108,7 +109,7 @@ def test_the_other_commands_refuse_what_makes_no_sense(arguments, said, tmp_path
         (["--compare", "edm,"], "Unknown grid ''. Known: edm, edm-free, logsnr, uniform."),
         (["--device", "gpux"], "Unknown device 'gpux'."),
         (["--seed", "-1"], "A seed is a whole number from 0"),
-        (["-n", "0"], "'--count'"),
+        (["-n", "0"], "Invalid value for '--count'"),
         (["-o", "x.png"], "Samples of shape 16 are not images. Write them to a .npz file."),
         (["-o", "x.jpeg"], "'x.jpeg' is not a picture file. End it in one of .png, .svg, .pdf."),
         (["-o", "no/x.npz"], "There is no folder 'no'."),
@@ -145,7 +146,7 @@ def test_a_machine_without_cuda_says_so(tmp_path):
         ("no/x.art.json", "There is no folder 'no'. Make it first, or choose another path."),
         ("old/x.art.json", "There is no folder 'old'."),
         ("folder", "'folder' is a folder. Name a file in it."),
-        ("x" * 300, "File name too long."),
+        ("x" * 300, "File name too long"),
     ],
 )
 def test_an_output_that_cannot_be_is_refused_and_the_old_file_stays(command, output, said, tmp_path):
@@ -156,7 +157,7 @@ def test_an_output_that_cannot_be_is_refused_and_the_old_file_stays(command, out
     assert names_in(tmp_path) == ["folder", "old"]
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that not even the superuser may write")
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that not even the superuser may write")
 def test_a_folder_that_cannot_be_written_is_refused():
     assert "/proc/self" in refused(*COMPILE, "-o", "/proc/self/x.art.json")
     assert "/proc/self" in refused("inspect", GOLDEN, "--plot", "/proc/self/x.png")

@@ -2,7 +2,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artc.artifact import Coordinate
@@ -39,6 +39,7 @@ def test_its_cost_is_that_of_the_clock_and_at_least_the_bound(cells, data):
     assert found >= lower_bound(energy) * (1 - 1e-12)
 
 
+@settings(max_examples=25)
 @given(st.integers(2, 30), st.data())
 def test_no_other_clock_on_the_lattice_is_cheaper(exact_energy, steps, data):
     inner = data.draw(st.lists(st.integers(1, 511), min_size=steps - 1, max_size=steps - 1, unique=True))

@@ -73,19 +73,21 @@ def test_the_closed_form_costs_the_bound(results, energies):
     assert 0 <= gap(energies("gaussian")[0], results["closed-form"].warp) < 1e-3
 
 
-def test_the_diagnostics_of_art_rl_tell_its_story(learned, energies, curvature):
+def test_the_diagnostics_of_art_rl_tell_its_story(learned, energies):
     (found, history), training = learned, energies("gaussian")[0]
     told = found.diagnostics
     assert told["learning_curve"] == [update.gap for update in history[::10]]
     assert told["explained_variance"] == history[-1].explained_variance
-    # gamma* = -2 c sqrt(q_y(1)), q_y = |Q(0)| (c_offset L)^2 with |Q(0)| = E|z| / s, c = sqrt(J*) = sqrt(E|z|) S.
-    loud = training.mean[0] / (curvature(80.0) * (80.002 * math.log1p(40_000)) ** 2 / 512)
-    spent = 3.4847 * math.sqrt(0.25)  # int_0^80 (s^2 + sigma^2)^(-3/4) dsigma by mpmath, and s
-    wanted = -2 * loud * spent * math.sqrt(2) * 0.002 * math.log1p(40_000)
-    assert told["implied_multiplier"] == pytest.approx(wanted, rel=0.02)
+    # gamma* = -2 c sqrt(q_y(1)) with c = sqrt(E|z|) s I and q_y(1) = E|z| / s (c_offset L)^2, where
+    # I = int_0^80 (s^2 + sigma^2)^(-3/4) dsigma = 3.4846 for s = 1/2, and E|z| of these noises is J* / (s I)^2.
+    bound, width = lower_bound(training), 0.002 * math.log1p(40_000)
+    wanted = -2 * bound / (3.4846 / 2) * math.sqrt(2) * width
+    assert told["implied_multiplier"] == pytest.approx(wanted, rel=0.04)
     path = RANGE.progress(np.array(found.warp.sigma))
     assert told["distance_from_uniform"] == pytest.approx(np.abs(path - found.warp.clock).max(), abs=0.01)
-    assert 0 < told["left_for_last_step"] < 0.05
+    # int_0^sigma (s^2 + sigma^2)^(-3/4) = I / 96 at this sigma, to first order.
+    left = 1 - RANGE.progress(3.4846 / 96 * 0.5**1.5)
+    assert told["left_for_last_step"] == pytest.approx(left, abs=0.04)
     assert found.config["steps"] == 96
 
 

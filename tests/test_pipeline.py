@@ -14,9 +14,10 @@ from artc.errors import BudgetError, DenoiserError, InputError, UnknownNameError
 from artc.learning import methods
 from artc.learning.actor_critic import LearnerConfig
 from artc.models.score_model import ScoreModel
-from artc.pipeline import STAGES, Request, compile_steps
+from artc.pipeline import Request, compile_steps
 from artc.progress import Progress, drain
 
+STAGES = ("trajectories", "training", "distilling", "checking")
 SMALL = {"nfe": (3, 5), "trajectories": 16, "nodes": 32, "checks": 8, "teacher_steps": 16}
 
 
@@ -77,10 +78,7 @@ def test_the_calls_an_artifact_reports_are_those_the_denoiser_received(load, qui
 def test_stages_come_in_order_and_count_up_to_their_total(load, quick):
     updates = []
     artifact = compiled(load("gaussian"), updates.append)
-    assert tuple(dict.fromkeys(update.stage for update in updates)) == STAGES
-    assert [STAGES.index(update.stage) for update in updates] == sorted(
-        STAGES.index(update.stage) for update in updates
-    )
+    assert tuple(stage for stage, _ in groupby(updates, lambda update: update.stage)) == STAGES
     for stage in STAGES:
         done = [update.done for update in updates if update.stage == stage]
         total = {update.total for update in updates if update.stage == stage}
@@ -120,6 +118,16 @@ def test_any_callable_compiles_to_the_clock_known_in_closed_form(exact_energy):
     assert (artifact.model.source, artifact.model.shape, artifact.model.sigma_max) == ("python:callable", (4,), 80.0)
     np.testing.assert_allclose(artifact.sigmas(nfe=9)[1:-1], closed_form(exact_energy).grid(5)[1:-1], rtol=0.02)
     assert artifact.stiffness.state_gain == pytest.approx(0, abs=1e-3)
+
+
+def test_compile_takes_one_budget_or_several_of_any_whole_kind():
+    make = partial(artc.compile, gaussian_callable, shape=(2,), sigma_min=0.01, sigma_max=10, trajectories=8)
+    for nfe, held in ((3, [3]), (np.int64(5), [5]), (np.array([1, 3]), [1, 3]), (range(3, 6, 2), [3, 5])):
+        artifact = make(nfe=nfe, method="closed-form", solver=["heun"])
+        assert [schedule.nfe for schedule in artifact.schedules] == held
+    for wrong in (3.0, [3.5], "9", None):
+        with pytest.raises(BudgetError, match="whole number of at least 1"):
+            make(nfe=wrong)
 
 
 def test_a_denoiser_that_breaks_in_the_middle_is_named_with_its_sigma():

@@ -45,7 +45,9 @@ def plot_artifact(artifact: Artifact, path: Path) -> None:
 
 def plot_samples(panels: Mapping[str, NDArray[np.float64]], path: Path, columns: int = 8) -> None:
     """Image samples side by side, one titled panel for each entry: `(n, C, H, W)` in [-1, 1], C 1 or 3."""
-    figure = _figure(4.0 * len(panels), 4.0 * math.ceil(len(next(iter(panels.values()))) / columns) / columns + 0.5)
+    count = len(next(iter(panels.values())))
+    columns = min(columns, count)
+    figure = _figure(4.0 * len(panels), 4.0 * math.ceil(count / columns) / columns + 0.5)
     for place, (title, samples) in zip(np.ravel(figure.subplots(1, len(panels))), panels.items(), strict=True):
         place.imshow(_mosaic(samples, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         place.set_title(title)
@@ -154,7 +156,7 @@ def _draw_nodes(axes: Axes, artifact: Artifact) -> None:
             _draw_row(axes, row - 0.15, sigmas.tolist(), floor, OTHERS[name], name if row == 0 else None)
     axes.set(xscale="log", xlabel="sigma (the last node is 0, drawn at the right edge)", title="nodes of each grid")
     axes.set_yticks(range(len(rows)), [f"{schedule.solver} {schedule.nfe}" for schedule in rows])
-    axes.set_ylim(-0.6, len(rows) - 0.1)
+    axes.set_ylim(-0.6, 1.16 * len(rows) - 0.3)  # room for the legend above the last row
     axes.invert_xaxis()
     axes.legend(frameon=False, loc="upper center", ncols=2)
 
@@ -181,7 +183,7 @@ def _draw_errors(axes: Axes, artifact: Artifact) -> None:
     ours = [schedule.evaluation[0] for schedule in measured]
     bars = [2 * done.stderr for done in ours]
     axes.errorbar(nfe, [done.value for done in ours], yerr=bars, fmt="o-", color=OURS, linewidth=2.5, label="compiled")
-    axes.set(yscale="log", title=f"end-point error at equal NFE, {solver} (bars: 2 standard errors)")
+    axes.set(yscale="log", xlabel="NFE (bars: 2 standard errors)", title=f"end-point error at equal NFE, {solver}")
     axes.set_xticks(nfe, [str(value) for value in nfe])
     axes.minorticks_off()
     axes.legend(frameon=False)

@@ -21,6 +21,7 @@ import argparse
 import hashlib
 import json
 import math
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -30,7 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from artc.models.embedded import unet
@@ -192,8 +193,18 @@ def held_out_loss(model: EDMDenoiser, images: Tensor, config: TrainingConfig) ->
     return sum(losses) / len(losses)
 
 
-def publish(folder: Path, state: TrainingState, config: TrainingConfig, data: Path, *, bfloat16: bool) -> None:
-    """Write the averaged weights and their card."""
+def go_on_from(folder: Path, state: TrainingState) -> list[dict[str, Any]]:
+    """Take the averaged weights of an earlier run as the start of this one; returns the runs in its card."""
+    for model in (state.model, state.average):
+        model.load_state_dict(load_file(folder / "mnist.safetensors"))
+    runs: list[dict[str, Any]] = json.loads((folder / "mnist.json").read_text(encoding="utf-8"))["training"]
+    return runs
+
+
+def publish(
+    folder: Path, state: TrainingState, config: TrainingConfig, data: Path, earlier: list[dict[str, Any]], command: str
+) -> None:
+    """Write the averaged weights and their card, which names every run that led to them."""
     weights = {name: value.cpu().contiguous() for name, value in state.average.state_dict().items()}
     save_file(weights, folder / "mnist.safetensors")
     content = (folder / "mnist.safetensors").read_bytes()
@@ -208,19 +219,22 @@ def publish(folder: Path, state: TrainingState, config: TrainingConfig, data: Pa
         "parameters": sum(value.numel() for value in weights.values()),
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
-        "training": {
-            "command": "python -m artc.training.denoiser --data mnist.npz --out runs/mnist",
-            "data": "MNIST (LeCun, Cortes; CC BY-SA 3.0), 60,000 training digits padded to 32 x 32, scaled to [-1, 1]",
-            "data_sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
-            "images_seen": state.step * config.batch,
-            "seconds": round(state.seconds, 1),
-            "device": str(next(state.model.parameters()).device),
-            "precision": "bfloat16 autocast" if bfloat16 else "float32",
-            "torch": torch.__version__.split("+")[0],
-            "final_loss": round(state.loss, 5),
-            "held_out_loss": round(held_out_loss(state.average, load_images(data, "test"), config), 5),
-            "config": asdict(config),
-        },
+        "data": "MNIST (LeCun, Cortes; CC BY-SA 3.0), 60,000 training digits padded to 32 x 32, scaled to [-1, 1]",
+        "data_sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
+        # Losses compare within a run only: each is taken under its own law of noise levels.
+        "training": [
+            *earlier,
+            {
+                "command": command,
+                "images_seen": state.step * config.batch,
+                "seconds": round(state.seconds, 1),
+                "device": str(next(state.model.parameters()).device),
+                "torch": torch.__version__.split("+")[0],
+                "final_loss": round(state.loss, 5),
+                "held_out_loss": round(held_out_loss(state.average, load_images(data, "test"), config), 5),
+                "config": asdict(config),
+            },
+        ],
     }
     (folder / "mnist.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
@@ -232,13 +246,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/mnist"))
     parser.add_argument("--images", type=int, default=defaults.images, help="training images to show")
     parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--rate", type=float, default=defaults.rate, help="Adam's greatest step")
+    parser.add_argument("--p-mean", type=float, default=defaults.p_mean, help="mean of ln sigma in the log-normal part")
+    parser.add_argument("--start-from", type=Path, help="folder of an earlier run whose weights this one improves")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--bfloat16", action="store_true", help="autocast; pays only with AMX or on a GPU")
     options = parser.parse_args()
-    config = TrainingConfig(images=options.images, seed=options.seed)
+    config = TrainingConfig(images=options.images, seed=options.seed, rate=options.rate, p_mean=options.p_mean)
     options.out.mkdir(parents=True, exist_ok=True)
     checkpoint = options.out / "checkpoint.safetensors"
     state = start(config, torch.device(options.device))
+    earlier = go_on_from(options.start_from, state) if options.start_from else []
     if checkpoint.exists():
         load_checkpoint(checkpoint, state, config)
     for update in train(state, load_images(options.data, "train"), config, bfloat16=options.bfloat16):
@@ -246,7 +264,8 @@ def main() -> None:
             save_checkpoint(checkpoint, update, config)
             seen = update.step * config.batch
             print(f"{seen:>9,} images  {update.seconds:7.0f} s  loss {update.loss:.4f}", flush=True)
-    publish(options.out, state, config, options.data, bfloat16=options.bfloat16)
+    command = "python -m artc.training.denoiser " + " ".join(sys.argv[1:])
+    publish(options.out, state, config, options.data, earlier, command)
 
 
 if __name__ == "__main__":

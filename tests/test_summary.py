@@ -1,0 +1,139 @@
+"""Facts and tables of artifacts whose numbers are made by hand."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from artc.artifact import Schedule
+from artc.evaluation.summary import (
+    comparison_table,
+    detail_facts,
+    evaluation_facts,
+    flattened,
+    headline,
+    sparkline,
+    summary,
+)
+from tests.golden.example import example
+
+MEASURED, BARE = example().schedules
+EVALUATION = MEASURED.evaluation[0]
+
+
+def measured(value, baselines, stderr=0.01, nfe=5):
+    done = replace(EVALUATION, value=value, stderr=stderr, baselines=baselines)
+    sigmas = tuple(63.0 * (1 - k / (nfe // 2 + 1)) for k in range(nfe // 2 + 2))
+    steps = nfe // 2 + 1
+    return Schedule(solver="heun", nfe=nfe, steps=steps, sigmas=sigmas, origin="refined", evaluation=(done,))
+
+
+def table(*schedules):
+    return comparison_table(example(schedules=schedules))
+
+
+def test_the_ratio_is_to_the_best_baseline():
+    facts = evaluation_facts(replace(EVALUATION, value=0.3, baselines={"edm": 0.9, "logsnr": 0.4, "uniform": 2.0}))
+    assert (facts["best_baseline"], facts["ratio_to_best"]) == ("logsnr", pytest.approx(0.75))
+    assert (facts["metric"], facts["samples"]) == ("endpoint_rms", 256)
+
+
+@pytest.mark.parametrize(("baselines", "best"), [({}, None), ({"edm": 0.0, "logsnr": 1.0}, "edm")])
+def test_there_is_no_ratio_to_nothing_or_to_a_perfect_baseline(baselines, best):
+    facts = evaluation_facts(replace(EVALUATION, baselines=baselines))
+    assert (facts["best_baseline"], facts["ratio_to_best"]) == (best, None)
+
+
+def test_the_best_cell_of_each_row_is_that_of_the_least_error():
+    columns, rows, best = table(
+        measured(0.25, {"edm": 0.5, "uniform": 1.0}),
+        measured(0.75, {"edm": 0.5, "uniform": 1.0}, nfe=7),
+        measured(0.75, {"edm": 3.0, "uniform": 0.375}, nfe=9),
+        measured(0.5, {"edm": 0.5, "uniform": 1.0}, nfe=11),
+        BARE,
+    )
+    assert columns == ["solver", "NFE", "steps", "origin", "error", "+-", "edm", "uniform", "vs best"]
+    assert rows[0] == ["heun", "5", "3", "refined", "0.2500", "0.0100", "0.5000", "1.0000", "0.50 x edm"]
+    assert [row[-1] for row in rows] == ["0.50 x edm", "1.50 x edm", "2.00 x uniform", "1.00 x edm", "-"]
+    assert rows[4] == ["heun", "3", "2", "refined", "-", "-", "-", "-", "-"]
+    names = [None if place is None else columns[place] for place in best]
+    assert names == ["error", "edm", "uniform", "error", None]
+    for row, place in zip(rows[:4], best[:4], strict=True):
+        assert float(row[place]) == min(float(row[at]) for at in (4, 6, 7))
+
+
+def test_schedules_may_be_held_against_different_baselines():
+    columns, rows, best = table(measured(0.75, {"edm": 0.5}), measured(0.75, {"logsnr": 1.0}, nfe=7))
+    assert columns[6:] == ["edm", "logsnr", "vs best"]
+    assert [row[6:] for row in rows] == [["0.5000", "-", "1.50 x edm"], ["-", "1.0000", "0.75 x logsnr"]]
+    assert best == [6, 4]
+
+
+def test_an_error_without_baselines_is_shown_all_the_same():
+    columns, rows, best = table(measured(0.75, {}))
+    assert columns[4:] == ["error", "+-", "vs best"]
+    assert rows[0][4:] == ["0.7500", "0.0100", "-"]
+    assert best == [4]
+
+
+def test_artifacts_without_measurements_have_a_short_table():
+    assert table(BARE) == (["solver", "NFE", "steps", "origin"], [["heun", "3", "2", "refined"]], [None])
+
+
+def test_small_errors_keep_two_digits():
+    _, rows, _ = table(measured(0.0000314, {"edm": 0.0009, "uniform": 0.0}, stderr=0.00012))
+    assert rows[0][4:8] == ["3.1e-05", "1.2e-04", "9.0e-04", "0.0000"]
+
+
+def test_the_headline_counts_and_states_the_gap():
+    assert headline(example()) == "powers: 2 schedules by art-rl"
+    provenance = replace(example().provenance, method="dp", diagnostics={"gap": 0.0254})
+    one = example(schedules=(BARE,), provenance=provenance)
+    assert headline(one) == "powers: 1 schedule by dp, 2.54% above the lower bound"
+
+
+def test_details_show_the_learning_curve_and_the_weights():
+    provenance = replace(example().provenance, diagnostics={"learning_curve": [0.5, 0.25, 0.0156]})
+    facts = dict(detail_facts(example(provenance=provenance, model=replace(example().model, sha256="ab" * 32))))
+    assert facts["learning"] == "█▄▁  gap 50.0% to 1.56% on the training half"
+    assert facts["weights"] == f"sha256 {'ab' * 32}"
+
+
+def test_the_seconds_inside_the_denoiser_are_not_counted_twice():
+    created = replace(example().created, seconds={"trajectories": 4.0, "training": 1.5, "denoiser": 3.0})
+    assert dict(detail_facts(example(created=created)))["cost"] == "31,232 denoiser calls, 5.5 s"
+
+
+@pytest.mark.parametrize("junk", ["much", None, True, [1.0], {"a": 1}])
+def test_diagnostics_of_another_program_are_no_obstacle(junk):
+    provenance = replace(example().provenance, diagnostics={"gap": junk, "learning_curve": [0.5, junk]})
+    assert headline(example(provenance=provenance)) == "powers: 2 schedules by art-rl"
+    assert "learning" not in dict(detail_facts(example(provenance=provenance)))
+
+
+def test_the_summary_is_plain_json_with_the_numbers_of_the_artifact():
+    facts = summary(example().sealed())
+    assert json.loads(json.dumps(facts)) == facts
+    assert facts["digest"].startswith("sha256:")
+    assert facts["schedules"][0]["sigmas"] == [63.0, 15.0, 3.0, 0.0]
+    assert [schedule["gap"] for schedule in facts["schedules"]] == [0.2, None]
+    assert facts["schedules"][0]["evaluation"][0]["ratio_to_best"] == pytest.approx(0.7)
+    assert facts["state_gain"] == 0.041
+    assert summary(example(stiffness=None))["state_gain"] is None
+
+
+def test_sparklines_by_hand():
+    assert sparkline([0.0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
+    assert sparkline([7.0, 0.0, 3.5]) in ("█▁▄", "█▁▅")
+    assert sparkline([2.0, 2.0]) == "▁▁"
+    assert sparkline([5.0]) == "▁"
+    assert sparkline([float(k) for k in range(60)], width=4) == "▁▃▆█"  # values 0, 20, 39, 59
+    assert len(sparkline([float(k) for k in range(31)])) == 30
+
+
+def test_nested_facts_become_dotted_names():
+    assert flattened({"a": 1, "b": {"c": [2, 3], "d": {"e": None}}}) == [
+        ("a", "1"),
+        ("b.c", "[2, 3]"),
+        ("b.d.e", "None"),
+    ]
