@@ -90,8 +90,9 @@ def compile_command(
 
     from artc.evaluation.summary import summary
     from artc.models.score_model import pick_device
-    from artc.pipeline import Request, compile_steps
+    from artc.pipeline import compile_steps
     from artc.progress import drain
+    from artc.request import Request
 
     request = Request(nfe=budgets, solvers=solvers, method=method, seed=seed, trajectories=trajectories)
     loaded = entry.load(pick_device(device))

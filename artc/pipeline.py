@@ -9,76 +9,25 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from operator import index
 from typing import TYPE_CHECKING, Protocol, SupportsIndex, TypeVar
 
 import torch
 
 from artc import __version__
 from artc.artifact import Artifact, Coordinate, Created, ModelInfo, Provenance, Schedule, Stiffness, steps_for
-from artc.errors import BudgetError, InputError
+from artc.errors import InputError
 from artc.evaluation.endpoint import Teacher, as_evaluation, compare
 from artc.learning.methods import bake, find_method
 from artc.learning.objective import energy_of, gap, state_gain
 from artc.models.score_model import Denoiser, Probe, ScoreModel, pick_device
 from artc.progress import drain
+from artc.request import Request, whole
 from artc.sampling.bank import build_bank
-from artc.sampling.solvers import find_solver
 
 if TYPE_CHECKING:
     from artc.artifact.types import Domain
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What to compile. Raises BudgetError, InputError or UnknownNameError before any work is done.
-
-    Attributes:
-        nfe: denoiser calls of each schedule wanted, for each of the solvers.
-        trajectories: size of the bank; a quarter of it is held out for the certificate.
-        nodes: sigmas at which each trajectory is kept.
-        checks: noises of the final comparison with the baselines, and `teacher_steps` of its reference.
-    """
-
-    nfe: tuple[int, ...]
-    solvers: tuple[str, ...] = ("heun",)
-    method: str = "art-rl"
-    seed: int = 0
-    trajectories: int = 256
-    nodes: int = 128
-    checks: int = 64
-    teacher_steps: int = 64
-
-    def __post_init__(self) -> None:
-        if not self.nfe or not self.solvers:
-            raise InputError("Nothing to compile: name at least one NFE and one solver.")
-        for what, values in (("NFE", self.nfe), ("solver", self.solvers)):
-            for value in values:
-                if values.count(value) > 1:
-                    raise InputError(f"The {what} {value} is given twice.", hint="Give each once.")
-        for nfe in self.nfe:
-            if type(nfe) is not int or nfe < 1:
-                raise BudgetError(f"An NFE is a whole number of at least 1, not {nfe!r}.")
-        find_method(self.method)
-        for solver in self.solvers:
-            for nfe in self.nfe:
-                steps_for(find_solver(solver).name, nfe)
-        if self.trajectories < 8 or self.checks < 2 or self.nodes < 16 or self.teacher_steps < 1:
-            raise InputError("Too little to learn from.", hint="Use at least 8 trajectories.")
-        if self.seed < 0:
-            raise InputError(f"A seed is a whole number of at least 0, not {self.seed}.")
-
-    @property
-    def bank_seed(self) -> int:
-        """Seed of the trajectories' noises; never that of the check."""
-        return 2 * self.seed
-
-    @property
-    def check_seed(self) -> int:
-        """Seed of the noises on which the finished schedules are compared."""
-        return 2 * self.seed + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,14 +141,6 @@ class _Stopwatch:
         self.laps[name], self._last = round(now - self._last, 3), now
 
 
-def _whole(value: SupportsIndex) -> int:
-    """A whole number of Python or NumPy as Python's."""
-    try:
-        return index(value)
-    except TypeError:
-        raise BudgetError(f"An NFE is a whole number of at least 1, not {value!r}.") from None
-
-
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
@@ -207,17 +148,17 @@ def _device_name(device: torch.device) -> str:
 def compile(  # noqa: A001 - the same word as on the command line; it shadows the builtin for nobody
     denoiser: Denoiser,
     *,
-    shape: Sequence[int],
+    shape: Sequence[SupportsIndex],
     sigma_min: float,
     sigma_max: float,
     nfe: SupportsIndex | Iterable[SupportsIndex],
     solver: str | Sequence[str] = "heun",
     method: str = "art-rl",
-    seed: int = 0,
+    seed: SupportsIndex = 0,
     device: str = "auto",
     dtype: torch.dtype = torch.float32,
     name: str = "custom",
-    trajectories: int = 256,
+    trajectories: SupportsIndex = 256,
     on_update: Callable[[Update], object] = lambda _: None,
 ) -> Artifact:
     """Compile schedules for any denoiser callable D(x; sigma) = E[x0 | x] with x = x0 + sigma n.
@@ -237,7 +178,11 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
     solvers = (solver,) if isinstance(solver, str) else tuple(solver)
     budgets = tuple(nfe) if isinstance(nfe, Iterable) else (nfe,)
     request = Request(
-        nfe=tuple(map(_whole, budgets)), solvers=solvers, method=method, seed=seed, trajectories=trajectories
+        nfe=tuple(whole(budget, "NFE") for budget in budgets),
+        solvers=solvers,
+        method=method,
+        seed=whole(seed, "seed", least=0),
+        trajectories=whole(trajectories, "number of trajectories"),
     )
     domain: Domain = "ve"
     info = ModelInfo(
@@ -247,11 +192,13 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         domain=domain,
         shift=None,
         prediction="denoised",
-        shape=tuple(int(size) for size in shape),
+        shape=tuple(whole(size, "size in a shape") for size in shape),
         conditioning="none",
         sigma_min=float(sigma_min),
         sigma_max=float(sigma_max),
         sigma_data=None,
     )
+    if not info.shape:
+        raise InputError("A sample needs a shape.", hint="Give one number as shape=(1,).")
     model = ScoreModel(denoiser=denoiser, info=info, device=pick_device(device), dtype=dtype)
     return drain(compile_steps(model, request), on_update)

@@ -11,7 +11,7 @@ from artc.learning.distill import warp_through
 from artc.learning.dynamic_programming import optimal_progress
 from artc.learning.objective import Energy, gap, grid_cost, lower_bound
 from artc.learning.policy import features, speed, value
-from artc.learning.rollouts import Bank, mean_path, roll_out
+from artc.learning.rollouts import Environment, mean_path, roll_out
 from artc.progress import drain
 
 # A problem solved on paper: sqrt(q) = 1 + 3 y^2, so that R(y) = int_y^1 sqrt(q) = (1 - y) (2 + y + y^2) and J* = 4.
@@ -93,7 +93,7 @@ def test_the_critics_shape_holds_the_exact_value_which_solves_the_equation_of_op
 )
 def test_rollouts_land_on_one_and_never_stand_still_whatever_the_actor(actor, noise, exploration):
     clock = np.linspace(0, 1, len(noise) + 1)
-    rollouts = roll_out(Bank.of(SOLVED), actor, clock, noise, exploration)
+    rollouts = roll_out(Environment.of(SOLVED), actor, clock, noise, exploration)
     landed = rollouts.progress[-1] + rollouts.theta[-1] * (clock[-1] - clock[-2])
     np.testing.assert_allclose(landed, 1, rtol=0, atol=1e-15)
     assert (np.diff(rollouts.progress, axis=0) > 0).all()
@@ -107,7 +107,7 @@ def test_rollouts_land_on_one_and_never_stand_still_whatever_the_actor(actor, no
 def test_an_actor_of_zeros_is_the_uniform_clock():
     clock = np.linspace(0, 1, 13)
     np.testing.assert_allclose(mean_path(np.zeros((4, 2)), clock), clock, atol=1e-14)
-    rollouts = roll_out(Bank.of(SOLVED), np.zeros((4, 2)), clock, np.zeros((12, 2)), 0.0)
+    rollouts = roll_out(Environment.of(SOLVED), np.zeros((4, 2)), clock, np.zeros((12, 2)), 0.0)
     np.testing.assert_allclose(rollouts.progress, np.stack([clock[:-1], clock[:-1]], axis=1), atol=1e-14)
     np.testing.assert_allclose(rollouts.theta, 1, rtol=1e-12)
 
@@ -115,7 +115,7 @@ def test_an_actor_of_zeros_is_the_uniform_clock():
 def test_an_episode_without_noise_costs_what_its_grid_costs():
     actor = np.random.default_rng(1).normal(0, 0.5, (6, 2))
     clock = np.linspace(0, 1, 10)
-    rollouts = roll_out(Bank.of(SOLVED), actor, clock, np.zeros((9, 1)), 0.0)
+    rollouts = roll_out(Environment.of(SOLVED), actor, clock, np.zeros((9, 1)), 0.0)
     path = mean_path(actor, clock)
     np.testing.assert_allclose(rollouts.progress[:, 0], path[:-1], rtol=1e-12)
     assert -rollouts.reward.sum() == pytest.approx(grid_cost(SOLVED, path), rel=1e-9)
@@ -125,7 +125,7 @@ def test_an_episode_without_noise_costs_what_its_grid_costs():
 def test_the_best_actor_earns_what_the_exact_value_promises_from_every_step():
     steps, knots = 400, 129
     clock = np.linspace(0, 1, steps + 1)
-    rollouts = roll_out(Bank.of(SOLVED), best_actor(knots), clock, np.zeros((steps, 1)), 0.0)
+    rollouts = roll_out(Environment.of(SOLVED), best_actor(knots), clock, np.zeros((steps, 1)), 0.0)
     at = features(rollouts.clock, rollouts.progress, knots)
     promised = value(best_critic(knots), rollouts.clock, rollouts.progress, at, BOUND)
     assert rollouts.reward_to_go[0, 0] == pytest.approx(-BOUND, rel=1e-3)
@@ -145,7 +145,7 @@ def centred(advantage):
 
 
 def test_the_policy_gradient_is_the_derivative_of_the_expected_return():
-    bank, clock, knots = Bank.of(SOLVED), np.linspace(0, 1, 4), 3
+    bank, clock, knots = Environment.of(SOLVED), np.linspace(0, 1, 4), 3
     actor = np.random.default_rng(3).normal(0, 0.2, (knots, 2))
     # Expected return of three steps, two of them free, by Gauss-Hermite quadrature over both noises.
     nodes, weights = np.polynomial.hermite_e.hermegauss(20)
@@ -173,7 +173,7 @@ def test_the_policy_gradient_is_the_derivative_of_the_expected_return():
 
 def test_the_control_variate_takes_out_most_of_the_gradients_variance():
     # Near the optimum and against the exact value, where the first-order noise of reward and value cancel.
-    bank, clock, rng = Bank.of(SOLVED), np.linspace(0, 1, 33), np.random.default_rng(5)
+    bank, clock, rng = Environment.of(SOLVED), np.linspace(0, 1, 33), np.random.default_rng(5)
     kept, plain = [], []
     for _ in range(60):
         rollouts = roll_out(bank, best_actor(129), clock, rng.standard_normal((32, 64)), EXPLORATION)
@@ -192,7 +192,9 @@ def test_the_control_variate_takes_out_most_of_the_gradients_variance():
 
 def test_the_value_gradient_leads_down_the_squared_relative_error():
     rng, knots = np.random.default_rng(6), 4
-    rollouts = roll_out(Bank.of(SOLVED), np.zeros((knots, 2)), np.linspace(0, 1, 6), rng.standard_normal((5, 7)), 0.2)
+    rollouts = roll_out(
+        Environment.of(SOLVED), np.zeros((knots, 2)), np.linspace(0, 1, 6), rng.standard_normal((5, 7)), 0.2
+    )
     at = features(rollouts.clock, rollouts.progress, knots)
     critic = best_critic(knots) + rng.normal(0, 0.05, (knots, 2))
     frozen = value(critic, rollouts.clock, rollouts.progress, at, BOUND)
@@ -220,7 +222,7 @@ def test_adam_by_hand():
 
 # --------------------------------------------------------------------------------------------- learner
 
-SMALL = LearnerConfig(rollouts=96, iterations=160, warmup=10, kappa=0.2)  # a second a run, not two and a half
+SMALL = LearnerConfig(rollouts=32, iterations=120, warmup=10)  # half a second a run, not two and a half
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -32,9 +32,10 @@ def test_an_example_is_valid_and_made_for_the_model_that_ships(path: Path) -> No
 def test_an_example_states_its_certificate_and_its_baselines(path: Path) -> None:
     for schedule in read(path).schedules:
         assert schedule.nfe == nfe_of(schedule.solver, schedule.steps)
-        assert schedule.certificate is not None
-        assert 0 <= schedule.certificate.gap <= 0.02
-        assert np.isclose(schedule.certificate.gap, schedule.certificate.objective / schedule.certificate.lower_bound - 1)
+        stated = schedule.certificate
+        assert stated is not None
+        assert 0 <= stated.gap <= 0.02
+        assert np.isclose(stated.gap, stated.objective / stated.lower_bound - 1)
         (measured,) = schedule.evaluation
         assert set(measured.baselines) == {"edm", "edm-free", "logsnr", "uniform"}
 
@@ -52,7 +53,7 @@ def test_the_card_of_the_embedded_model_states_what_it_was_trained_on_and_how_it
     facts = card("mnist")
     assert facts["bytes"] <= 5_000_000
     assert 500_000 <= facts["parameters"] <= 1_500_000
-    assert facts["training"]["seconds"] >= 3600
+    assert sum(run["seconds"] for run in facts["training"]) >= 3600
     assert facts["figures"]["samples"] >= 2000
     assert facts["figures"]["confident_above_0.9"] >= 0.9
     assert all(0.05 <= share <= 0.16 for share in facts["figures"]["digit_shares"])

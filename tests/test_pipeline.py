@@ -14,8 +14,9 @@ from artc.errors import BudgetError, DenoiserError, InputError, UnknownNameError
 from artc.learning import methods
 from artc.learning.actor_critic import LearnerConfig
 from artc.models.score_model import ScoreModel
-from artc.pipeline import Request, compile_steps
+from artc.pipeline import compile_steps
 from artc.progress import Progress, drain
+from artc.request import Request
 
 STAGES = ("trajectories", "training", "distilling", "checking")
 SMALL = {"nfe": (3, 5), "trajectories": 16, "nodes": 32, "checks": 8, "teacher_steps": 16}
@@ -166,7 +167,9 @@ def test_a_model_of_straight_lines_has_nothing_to_compile():
         ({"trajectories": 7}, InputError, "at least 8 trajectories"),
         ({"checks": 1}, InputError, "Too little"),
         ({"nodes": 15}, InputError, "Too little"),
-        ({"seed": -1}, InputError, "A seed"),
+        ({"seed": -1}, InputError, "seed must be a whole number of at least 0, not -1"),
+        ({"seed": 2**32}, InputError, "less than 2"),
+        ({"method": "dp", "nfe": (401,)}, BudgetError, "too coarse for 201 steps"),
     ],
 )
 def test_requests_that_make_no_sense_are_refused_before_any_work(changes, error, complaint):
@@ -206,3 +209,20 @@ assert not {"torch", "numpy", "scipy", "matplotlib"} & set(sys.modules), sorted(
 def test_a_name_that_artc_does_not_have_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'compil'"):
         _ = artc.compil
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"shape": ()}, "needs a shape"),
+        ({"shape": (2, -1)}, "size in a shape .* not -1"),
+        ({"shape": (0,)}, "size in a shape .* not 0"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"trajectories": 8.5}, "number of trajectories must be a whole number"),
+        ({"nfe": 2.5}, "NFE must be a whole number"),
+    ],
+)
+def test_arguments_of_the_python_interface_that_make_no_sense_are_named(changes, complaint):
+    settings = {"shape": (2,), "sigma_min": 0.002, "sigma_max": 80, "nfe": [3], **changes}
+    with pytest.raises(artc.ArtcError, match=complaint):
+        artc.compile(lambda x, sigma: x / (1 + sigma[:, None] ** 2), **settings)

@@ -36,11 +36,10 @@ def write(artifact: Artifact, path: str | os.PathLike[str], *, force: bool = Fal
     path = Path(path)
     text = dumps(artifact).encode()
     loads(text, folder=path.parent)
-    if path.is_dir():
-        raise OutputError(f"{str(path)!r} is a folder.", hint="Name a file in it.")
     temporary = _temporary(path)
     try:
         with _explained(path):
+            _refuse_folder(path)
             _write_to_disk(temporary, text)
             _publish(temporary, path, force)
     finally:
@@ -51,13 +50,12 @@ def write(artifact: Artifact, path: str | os.PathLike[str], *, force: bool = Fal
 def check_writable(path: str | os.PathLike[str], *, force: bool = False) -> None:
     """Raise the OutputError that `write` would, before there is any work to lose."""
     path = Path(path)
-    if path.is_dir():
-        raise OutputError(f"{str(path)!r} is a folder.", hint="Name a file in it.")
-    if os.path.lexists(path) and not force:
-        raise _exists(path)
     temporary = _temporary(path)
     try:
         with _explained(path):
+            _refuse_folder(path)
+            if os.path.lexists(path) and not force:
+                raise _exists(path)
             _write_to_disk(temporary, b"")
     finally:
         with contextlib.suppress(OSError):
@@ -67,6 +65,11 @@ def check_writable(path: str | os.PathLike[str], *, force: bool = False) -> None
 def dumps(artifact: Artifact) -> str:
     """The text of the sealed artifact, with a final newline; raises ArtifactError for what JSON cannot carry."""
     return _layout(to_document(artifact.sealed()), indent=0, used=WIDTH) + "\n"
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise OutputError(f"{str(path)!r} is a folder.", hint="Name a file in it.")
 
 
 def _temporary(path: Path) -> Path:

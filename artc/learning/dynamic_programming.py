@@ -5,7 +5,8 @@ Over candidate nodes y_0 < ... < y_M with step costs C[i, j] (infinite unless i 
     V_1[j] = C[0, j],        V_m[j] = min_i V_(m-1)[i] + C[i, j],
 
 and V_K[M] is the optimum, in O(K M^2). With the path-integrated cost C[i, j] = (y_j - y_i) A(y_i, y_j) this is the
-least J_K / K of any K-step clock; it tends to J* / K as K grows, and certifies what the learner finds at each K.
+least J_K / K of any clock of K steps with its nodes on the lattice, and certifies what the learner finds at each K. It
+falls towards J* / K as K grows, until K nears M and the lattice itself is too coarse.
 
 The path-integrated cost is used and not [ART]'s left-end sum, whose optimum at small K is one giant first jump: |Q| is
 tiny at high noise, and the left end is all that sum looks at.

@@ -2,7 +2,7 @@
 
 * `art-rl` learns the clock by actor-critic, the papers' method; its grids are read from the distilled warp.
 * `closed-form` takes the known optimum of the same problem.
-* `dp` takes the exact best clock of K steps for each K, by dynamic programming.
+* `dp` takes the exact best clock of K steps for each K, by dynamic programming on the cells of the energy.
 """
 
 from __future__ import annotations

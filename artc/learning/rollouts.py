@@ -44,14 +44,14 @@ class Rollouts:
 
 
 @dataclass(frozen=True, slots=True)
-class Bank:
+class Environment:
     """The environment: mean energy of the trajectories as a function of progress."""
 
     reached: Array
     density: Array
 
     @classmethod
-    def of(cls, energy: Energy) -> Bank:
+    def of(cls, energy: Energy) -> Environment:
         """The environment of the mean over all trajectories."""
         return cls(energy.cumulative, energy.mean * len(energy.mean))
 
@@ -68,7 +68,7 @@ class Bank:
         return self.density[cell]
 
 
-def roll_out(bank: Bank, actor: Array, clock: Array, noise: Array, exploration: float) -> Rollouts:
+def roll_out(environment: Environment, actor: Array, clock: Array, noise: Array, exploration: float) -> Rollouts:
     """Play B episodes of the Gaussian policy N(mu, lambda / |Q|), lambda = exploration^2, on K steps of a clock.
 
     Args:
@@ -88,7 +88,7 @@ def roll_out(bank: Bank, actor: Array, clock: Array, noise: Array, exploration: 
     for k in range(steps):
         now, width = np.full(episodes, clock[k]), clock[k + 1] - clock[k]
         mu = speed(actor, now, y, features(now, y, len(actor)))
-        stiffness = bank.stiffness(y)
+        stiffness = environment.stiffness(y)
         sd = np.minimum(exploration / np.sqrt(stiffness), 0.5 * mu)
         if k < steps - 1:
             drawn = mu + sd * noise[k]
@@ -97,7 +97,7 @@ def roll_out(bank: Bank, actor: Array, clock: Array, noise: Array, exploration: 
         else:
             y_next, variate = np.ones(episodes), 0.0
             drawn = (y_next - y) / width
-        taken_next = bank.taken(y_next)
+        taken_next = environment.taken(y_next)
         progress[k], mean[k], spread[k], theta[k] = y, mu, sd, drawn
         reward[k] = -(y_next - y) * (taken_next - taken) / width + variate
         y, taken = y_next, taken_next

@@ -10,8 +10,8 @@ from artc.learning.methods import find_method
 from artc.learning.objective import energy_of, gap, state_gain
 from artc.models.registry import find
 from artc.models.score_model import Probe
-from artc.pipeline import Request
 from artc.progress import drain
+from artc.request import Request
 from artc.sampling.bank import build_bank
 
 from .record import record, show

@@ -107,7 +107,7 @@ def rendered(text: str) -> str:
     for name, block in blocks().items():
         pattern = rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
         text, found = re.subn(
-            pattern, lambda match, block=block: f"{match[1]}\n{block}\n\n{match[2]}", text, flags=re.S
+            pattern, lambda match, block=block: f"{match[1]}\n{block}\n\n{match[2]}", text, flags=re.DOTALL
         )
         if found != 1:
             raise SystemExit(f"README.md has {found} blocks named {name!r}, not one.")

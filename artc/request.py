@@ -1,0 +1,75 @@
+"""What to compile: the settings of a run, refused as soon as they are made if they make no sense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import index
+from typing import SupportsIndex
+
+from artc.artifact import steps_for
+from artc.errors import BudgetError, InputError
+from artc.learning.methods import find_method
+from artc.learning.objective import CELLS
+from artc.sampling.solvers import find_solver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to compile. Raises BudgetError, InputError or UnknownNameError before any work is done.
+
+    Attributes:
+        nfe: denoiser calls of each schedule wanted, for each of the solvers.
+        trajectories: size of the bank; a quarter of it is held out for the certificate.
+        nodes: sigmas at which each trajectory is kept.
+        checks: noises of the final comparison with the baselines, and `teacher_steps` of its reference.
+    """
+
+    nfe: tuple[int, ...]
+    solvers: tuple[str, ...] = ("heun",)
+    method: str = "art-rl"
+    seed: int = 0
+    trajectories: int = 256
+    nodes: int = 128
+    checks: int = 64
+    teacher_steps: int = 64
+
+    def __post_init__(self) -> None:
+        if not self.nfe or not self.solvers:
+            raise InputError("Nothing to compile: name at least one NFE and one solver.")
+        for what, values in (("NFE", self.nfe), ("solver", self.solvers)):
+            for value in values:
+                if values.count(value) > 1:
+                    raise InputError(f"The {what} {value} is given twice.", hint="Give each once.")
+        for nfe in self.nfe:
+            whole(nfe, "NFE")
+        find_method(self.method)
+        steps = [steps_for(find_solver(solver).name, nfe) for solver in self.solvers for nfe in self.nfe]
+        if self.method == "dp" and max(steps) > CELLS // 4:
+            hint = "Use --method closed-form: at so many steps it is the same grid."
+            raise BudgetError(f"Dynamic programming on {CELLS} cells is too coarse for {max(steps)} steps.", hint=hint)
+        if self.trajectories < 8 or self.checks < 2 or self.nodes < 16 or self.teacher_steps < 1:
+            raise InputError("Too little to learn from.", hint="Use at least 8 trajectories.")
+        if whole(self.seed, "seed", least=0) >= 2**32:
+            raise InputError(f"A seed is less than 2^32, not {self.seed}.")
+
+    @property
+    def bank_seed(self) -> int:
+        """Seed of the trajectories' noises; never that of the check."""
+        return 2 * self.seed
+
+    @property
+    def check_seed(self) -> int:
+        """Seed of the noises on which the finished schedules are compared."""
+        return 2 * self.seed + 1
+
+
+def whole(value: SupportsIndex, what: str, least: int = 1) -> int:
+    """A whole number of Python or NumPy as Python's; raises InputError, for an NFE BudgetError, for anything else."""
+    try:
+        number = index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        kind = BudgetError if what == "NFE" else InputError
+        raise kind(f"The {what} must be a whole number of at least {least}, not {value!r}.")
+    return number
