@@ -132,6 +132,7 @@ def test_sparklines_by_hand():
 
 
 def test_nested_facts_become_dotted_names():
+    assert flattened({"runs": [{"n": 1}, {"n": 2}]}) == [("runs.1.n", "1"), ("runs.2.n", "2")]
     assert flattened({"a": 1, "b": {"c": [2, 3], "d": {"e": None}}}) == [
         ("a", "1"),
         ("b.c", "[2, 3]"),

@@ -101,6 +101,8 @@ def flattened(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
     for name, value in document.items():
         if isinstance(value, dict):
             facts += flattened(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            facts += flattened({str(place): item for place, item in enumerate(value, 1)}, f"{prefix}{name}.")
         else:
             facts.append((f"{prefix}{name}", str(value)))
     return facts
