@@ -57,19 +57,22 @@ def abridged_artifact() -> str:
     """The bundled artifact, its long lists and most of its schedules left out."""
     document = json.loads((files("artc.artifacts") / "mnist" / "mnist.art.json").read_text(encoding="utf-8"))
     schedule = next(entry for entry in document["schedules"] if (entry["solver"], entry["nfe"]) == ("heun", 9))
-    model = {key: document["model"][key] for key in ("name", "source", "domain", "shape", "sigma_min", "sigma_max")}
+    model, measured = document["model"], schedule["evaluation"][0]
+    identity = inner({key: model[key] for key in ("name", "source", "domain")})
+    scope = inner({key: model[key] for key in ("shape", "sigma_min", "sigma_max")})
     made = {key: document["provenance"][key] for key in ("artc", "method", "seed", "device", "score_evals")}
-    measured = schedule["evaluation"][0]
-    shown = {key: measured[key] for key in ("metric", "value", "stderr", "samples", "baselines")}
+    found = inner({key: measured[key] for key in ("metric", "value", "stderr", "samples")})
     lines = [
         "{",
         f'  "format": "{document["format"]}", "format_version": "{document["format_version"]}",',
-        f'  "model": {compact(model)},',
+        f'  "model": {{{identity}, "sha256": "...",',
+        f"            {scope}, ...}},",
         '  "schedules": [',
         f'    {{"solver": "heun", "nfe": 9, "steps": {schedule["steps"]}, "origin": "{schedule["origin"]}",',
         f'     "sigmas": {compact(schedule["sigmas"])},',
         f'     "certificate": {compact(schedule["certificate"])},',
-        f'     "evaluation": [{compact(shown)}]}},',
+        f'     "evaluation": [{{{found},',
+        f'                     "baselines": {compact(measured["baselines"])}}}]}},',
         "    ...],",
         f'  "warp": {{"clock": {ends(document["warp"]["clock"])},',
         f'           "sigma": {ends(document["warp"]["sigma"])}, "offset": {document["warp"]["offset"]}}},',
@@ -80,6 +83,11 @@ def abridged_artifact() -> str:
         "}",
     ]
     return "```jsonc\n" + "\n".join(lines) + "\n```"
+
+
+def inner(fields: dict[str, Any]) -> str:
+    """The fields of an object on one line, without its braces."""
+    return compact(fields)[1:-1]
 
 
 def compact(value: Any) -> str:
