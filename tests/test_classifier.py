@@ -17,8 +17,8 @@ from safetensors.numpy import load_file
 from scipy.signal import correlate
 
 from artc.errors import ArtcError
-from artc.evaluation import classifier
 from artc.evaluation.classifier import CLASSES, FEATURES, LeNet, load_classifier
+from artc.models import cards
 from artc.training.classifier import TrainingConfig, normalize, rate_at, shifted, train
 
 GOLDEN = Path(__file__).parent / "golden" / "lenet.npz"
@@ -94,8 +94,8 @@ def test_other_weights_than_the_card_describes_are_refused(tmp_path: Path, monke
     content[-1] ^= 1
     (tmp_path / "embedded" / "lenet.safetensors").write_bytes(content)
     (tmp_path / "embedded" / "lenet.json").write_bytes(CARD.read_bytes())
-    monkeypatch.setattr(classifier.resources, "files", lambda package: tmp_path)
-    with pytest.raises(ArtcError, match=r"lenet\.safetensors is not the file"):
+    monkeypatch.setattr(cards, "files", lambda package: tmp_path)
+    with pytest.raises(ArtcError, match=r"lenet\.safetensors do not match their card"):
         load_classifier()
 
 

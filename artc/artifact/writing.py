@@ -108,6 +108,8 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
+        if path.parent.is_dir():  # such as /proc, where no file can be made
+            raise OutputError(f"No file can be made in {folder!r}.", hint="Choose another path.") from None
         raise OutputError(f"There is no folder {folder!r}.", hint="Make it first, or choose another path.") from None
     except PermissionError:
         raise OutputError(f"The folder {folder!r} is not writable.", hint="Choose another path.") from None
