@@ -91,9 +91,13 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
             artc=__version__,
             method=request.method,
             config={
+                "nfe": list(request.nfe),
+                "solvers": list(request.solvers),
                 "trajectories": request.trajectories,
                 "held_out": request.trajectories // 4,
                 "nodes": request.nodes,
+                "checks": request.checks,
+                "teacher_steps": request.teacher_steps,
                 "learner": dict(learned.config),
             },
             seed=request.seed,
