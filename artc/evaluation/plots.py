@@ -47,7 +47,7 @@ def plot_samples(panels: Mapping[str, NDArray[np.float64]], path: Path, columns:
     """Image samples side by side, one titled panel for each entry: `(n, C, H, W)` in [-1, 1], C 1 or 3."""
     count = len(next(iter(panels.values())))
     columns = min(columns, count)
-    figure = _figure(4.0 * len(panels), 4.0 * math.ceil(count / columns) / columns + 0.25)
+    figure = _figure(4.0 * len(panels), 4.0 * math.ceil(count / columns) / columns + 0.4)
     for place, (title, samples) in zip(np.ravel(figure.subplots(1, len(panels))), panels.items(), strict=True):
         place.imshow(_mosaic(samples, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         place.set_title(title)
