@@ -36,11 +36,16 @@ def write(artifact: Artifact, path: str | os.PathLike[str], *, force: bool = Fal
     path = Path(path)
     text = dumps(artifact).encode()
     loads(text, folder=path.parent)
+    write_whole(path, text, force=force)
+
+
+def write_whole(path: Path, content: bytes, *, force: bool = False) -> None:
+    """Write any file whole or not at all; raises OutputError as `write` does."""
     temporary = _temporary(path)
     try:
         with _explained(path):
             _refuse_folder(path)
-            _write_to_disk(temporary, text)
+            _write_to_disk(temporary, content)
             _publish(temporary, path, force)
     finally:
         with contextlib.suppress(OSError):

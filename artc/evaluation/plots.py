@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import math
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artc.artifact import Artifact
-from artc.artifact.writing import check_writable
+from artc.artifact.writing import check_writable, write_whole
 from artc.errors import InputError, OutputError
 from artc.sampling.grids import GRIDS, baseline
 
@@ -60,7 +59,7 @@ def save_samples(panels: Mapping[str, NDArray[np.float64]], path: Path) -> None:
     if path.suffix.lower() == ".npz":
         content = io.BytesIO()
         np.savez(content, **panels)  # type: ignore[arg-type]  # it might be named as an option of savez; none is
-        _write(content.getvalue(), path)
+        write_whole(path, content.getvalue(), force=True)
     else:
         plot_samples(panels, path)
 
@@ -81,7 +80,7 @@ def save(figure: Figure, path: Path) -> None:
     check_picture_path(path)
     content = io.BytesIO()
     figure.savefig(content, dpi=150, format=path.suffix.lower()[1:])
-    _write(content.getvalue(), path)
+    write_whole(path, content.getvalue(), force=True)
 
 
 def check_picture_path(path: Path) -> None:
@@ -89,18 +88,6 @@ def check_picture_path(path: Path) -> None:
     if path.suffix.lower() not in FORMATS:
         raise OutputError(f"{str(path)!r} is not a picture file.", hint=f"End it in one of {', '.join(FORMATS)}.")
     check_writable(path, force=True)
-
-
-def _write(content: bytes, path: Path) -> None:
-    """Whole or not at all: an interruption or a full disk leaves an older file as it was."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"Cannot write {str(path)!r}: {error.strerror or error}.") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -150,10 +137,9 @@ def _draw_nodes(axes: Axes, artifact: Artifact) -> None:
     model, rows = artifact.model, list(artifact.schedules)
     floor = model.sigma_min / 4
     for row, schedule in enumerate(rows):
-        others = {name: baseline(name, schedule.steps, model.sigma_min, model.sigma_max) for name in ("edm",)}
+        other = baseline("edm", schedule.steps, model.sigma_min, model.sigma_max).tolist()
         _draw_row(axes, row + 0.15, schedule.sigmas, floor, OURS, "compiled" if row == 0 else None)
-        for name, sigmas in others.items():
-            _draw_row(axes, row - 0.15, sigmas.tolist(), floor, OTHERS[name], name if row == 0 else None)
+        _draw_row(axes, row - 0.15, other, floor, OTHERS["edm"], "edm" if row == 0 else None)
     axes.set(xscale="log", xlabel="sigma (the last node is 0, drawn at the right edge)", title="nodes of each grid")
     axes.set_yticks(range(len(rows)), [f"{schedule.solver} {schedule.nfe}" for schedule in rows])
     axes.set_ylim(-0.6, 1.16 * len(rows) - 0.3)  # room for the legend above the last row
