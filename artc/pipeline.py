@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Protocol, SupportsIndex, TypeVar
+from typing import Protocol, SupportsIndex, TypeVar
 
 import torch
 
@@ -23,9 +23,6 @@ from artc.models.score_model import Denoiser, Probe, ScoreModel, pick_device
 from artc.progress import drain
 from artc.request import Request, whole
 from artc.sampling.bank import build_bank
-
-if TYPE_CHECKING:
-    from artc.artifact.types import Domain
 
 Result = TypeVar("Result")
 
@@ -188,12 +185,11 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         seed=whole(seed, "seed", least=0),
         trajectories=whole(trajectories, "number of trajectories"),
     )
-    domain: Domain = "ve"
     info = ModelInfo(
         name=name,
         source="python:callable",
         sha256=None,
-        domain=domain,
+        domain="ve",
         shift=None,
         prediction="denoised",
         shape=tuple(whole(size, "size in a shape") for size in shape),

@@ -1,7 +1,7 @@
 """The best time-only clock, in closed form: equal increments of S(y) = int_0^y sqrt(q_y) dy.
 
 Cauchy-Schwarz gives theta* proportional to q_y^(-1/2), so the clock at progress y is S(y) / S(1) and the warp is its
-inverse. `artc` always computes it: it is the oracle that the learner is measured against, and a method of its own.
+inverse. It is the oracle that the learner is measured against, and a method of its own.
 """
 
 from __future__ import annotations

@@ -89,8 +89,8 @@ class UNet(nn.Module):
     Args:
         channels: image channels.
         widths: feature channels of each level, finest first; each level has half the resolution of the one before.
-        blocks: residual blocks of each level on the way down; one more on the way up.
-        heads: attention heads at the coarsest level; 0 for none.
+        blocks: residual blocks of each level on the way down, and as many on the way up, each with a skip.
+        heads: attention heads at the coarsest level.
     """
 
     def __init__(self, *, channels: int, widths: tuple[int, ...], blocks: int, heads: int = 4) -> None:
