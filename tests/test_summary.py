@@ -95,7 +95,7 @@ def test_the_headline_counts_and_states_the_gap():
 def test_details_show_the_learning_curve_and_the_weights():
     provenance = replace(example().provenance, diagnostics={"learning_curve": [0.5, 0.25, 0.0156]})
     facts = dict(detail_facts(example(provenance=provenance, model=replace(example().model, sha256="ab" * 32))))
-    assert facts["learning"] == "█▄▁  gap 50.0% to 1.56% on the training half"
+    assert facts["learning"] == "█▄▁  gap 50.0% to 1.56% on the training trajectories"
     assert facts["weights"] == f"sha256 {'ab' * 32}"
 
 

@@ -90,7 +90,9 @@ def detail_facts(artifact: Artifact) -> list[tuple[str, str]]:
         facts.append(("state", f"a clock that reads the state could save {artifact.stiffness.state_gain:.1%} more"))
     curve = made.diagnostics.get("learning_curve")
     if isinstance(curve, list) and curve and all(map(_is_number, curve)):
-        facts.append(("learning", f"{sparkline(curve)}  gap {curve[0]:.1%} to {curve[-1]:.2%} on the training half"))
+        facts.append(
+            ("learning", f"{sparkline(curve)}  gap {curve[0]:.1%} to {curve[-1]:.2%} on the training trajectories")
+        )
     facts.append(("digest", artifact.digest))
     return facts
 
