@@ -18,14 +18,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from artc.evaluation.classifier import LeNet
-from artc.training.denoiser import load_images
+from artc.training.digits import load_images, load_labels, normalize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,17 +49,6 @@ class TrainingUpdate:
     step: int
     seconds: float
     loss: float
-
-
-def load_labels(path: Path, split: str) -> Tensor:
-    """Digits as class numbers: int64 `(N,)`."""
-    with np.load(path) as data:
-        return torch.from_numpy(data[f"{split}_y"].astype(np.int64))
-
-
-def normalize(images: Tensor) -> Tensor:
-    """From bytes to [-1, 1], the range of every image model here."""
-    return images.float() / 127.5 - 1
 
 
 def shifted(images: Tensor, picked: Tensor, reach: int, generator: torch.Generator) -> Tensor:

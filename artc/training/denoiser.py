@@ -28,7 +28,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -36,6 +35,7 @@ from torch import Tensor
 
 from artc.models.embedded import unet
 from artc.models.preconditioning import EDMDenoiser
+from artc.training.digits import load_images, normalize
 
 ARCHITECTURE: dict[str, Any] = {"channels": 1, "widths": [32, 80, 128], "blocks": 1, "heads": 4}
 
@@ -92,12 +92,6 @@ def start(config: TrainingConfig, device: torch.device) -> TrainingState:
     )
 
 
-def load_images(path: Path, split: str) -> Tensor:
-    """Digits padded from 28 x 28 to 32 x 32 with black: uint8 `(N, 1, 32, 32)`."""
-    with np.load(path) as data:
-        return torch.from_numpy(np.pad(data[split], ((0, 0), (2, 2), (2, 2)))[:, None])
-
-
 def draw_sigmas(count: int, config: TrainingConfig, generator: torch.Generator) -> Tensor:
     """Noise levels of the two-part law described at the top of the file: `(count,)`."""
     normal = config.p_mean + config.p_std * torch.randn(count, generator=generator)
@@ -127,7 +121,7 @@ def train(state: TrainingState, images: Tensor, config: TrainingConfig, *, bfloa
     while state.step < config.steps:
         began = time.perf_counter()
         picked = torch.randint(len(images), (config.batch,), generator=state.generator)
-        clean = (images[picked].float() / 127.5 - 1).to(device)
+        clean = normalize(images[picked]).to(device)
         sigma = draw_sigmas(config.batch, config, state.generator).to(device)
         noise = torch.randn(clean.shape, generator=state.generator).to(device)
         for group in state.optimizer.param_groups:
@@ -185,7 +179,7 @@ def held_out_loss(model: EDMDenoiser, images: Tensor, config: TrainingConfig) ->
     generator = torch.Generator().manual_seed(config.seed + 1)
     device, losses = next(model.parameters()).device, []
     for batch in images.split(500):
-        clean = batch.float() / 127.5 - 1
+        clean = normalize(batch)
         sigma = draw_sigmas(len(clean), config, generator)
         noise = torch.randn(clean.shape, generator=generator)
         with torch.no_grad():
