@@ -1,0 +1,55 @@
+"""What the commands share: options with one name and one meaning everywhere, and how their values are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from artc.errors import ArtifactError, BudgetError, InputError
+
+if TYPE_CHECKING:
+    from artc.artifact import Artifact
+
+ArtifactPath = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="An artifact, such as mine.art.json.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as one JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No tables, no progress.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+def load(path: Path) -> Artifact:
+    """Read an artifact; an ArtifactError names the file."""
+    from artc.artifact import read
+
+    try:
+        return read(path)
+    except ArtifactError as error:
+        error.message = f"{path} is not a valid artifact: {error.message}"
+        error.hint = error.hint or f"See all that is wrong with artc validate {path}."
+        raise
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Turn `edm, logsnr` into names."""
+    return tuple(word.strip() for word in text.split(","))
+
+
+def check_seed(seed: int) -> None:
+    """Raise InputError for a seed that torch or an artifact could not take."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"A seed is a whole number from 0 to {2**32 - 1}, not {seed}.")
+
+
+def parse_nfe(text: str) -> tuple[int, ...]:
+    """Turn `3,9,13` into numbers; raises BudgetError unless they are different whole numbers from 1 to 1000."""
+    budgets: list[int] = []
+    for word in parse_names(text):
+        value = int(word) if word.isdecimal() and len(word) < 9 else 0
+        if not 1 <= value <= 1000:
+            raise BudgetError(f"--nfe {word!r} is not a whole number from 1 to 1000.", hint="Try --nfe 3,9,13.")
+        if value in budgets:
+            raise BudgetError(f"--nfe {value} is given twice.", hint="Give each once.")
+        budgets.append(value)
+    return tuple(budgets)

@@ -1,0 +1,1 @@
+"""Networks and weights in the format of NVlabs EDM, read as data."""
