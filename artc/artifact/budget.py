@@ -7,6 +7,9 @@ solver therefore takes its last step as one Euler step, which costs one call, an
 
 so that Euler and DPM-Solver++(2M) spend K calls, Heun 2K - 1 and classical Runge-Kutta 4K - 3. A budget between two of
 these numbers cannot be spent exactly, and is refused rather than rounded.
+
+Under classifier-free guidance a denoised value takes two network calls, and every NFE is twice as large: `cost` below is
+the number of calls that one denoised value takes.
 """
 
 from __future__ import annotations
@@ -40,31 +43,32 @@ def budget(solver: str) -> Budget:
     return BUDGETS[solver]
 
 
-def nfe_of(solver: str, steps: int) -> int:
-    """Denoiser calls of a grid of `steps` intervals: calls_per_step * (steps - 1) + 1.
+def nfe_of(solver: str, steps: int, cost: int = 1) -> int:
+    """Denoiser calls of a grid of `steps` intervals: cost * (calls_per_step * (steps - 1) + 1).
 
     Raises UnknownNameError for an unknown solver and BudgetError for less than one step.
     """
     calls = budget(solver).calls_per_step
     if steps < 1:
         raise BudgetError(f"A grid has at least one step, not {steps}.")
-    return calls * (steps - 1) + 1
+    return cost * (calls * (steps - 1) + 1)
 
 
-def steps_for(solver: str, nfe: int) -> int:
-    """Number of steps that spends exactly `nfe` denoiser calls: (nfe - 1) / calls_per_step + 1.
+def steps_for(solver: str, nfe: int, cost: int = 1) -> int:
+    """Number of steps that spends exactly `nfe` denoiser calls: (nfe / cost - 1) / calls_per_step + 1.
 
     Raises UnknownNameError for an unknown solver, and BudgetError, naming the nearest budgets, when no grid of that
     solver costs exactly `nfe`.
     """
     calls = budget(solver).calls_per_step
-    if nfe < 1:
-        raise BudgetError(f"{solver} cannot make {nfe} denoiser calls.", hint="The smallest NFE is 1.")
-    whole, rest = divmod(nfe - 1, calls)
+    guided = " with guidance, which doubles them" if cost == 2 else ""
+    if nfe < cost:
+        raise BudgetError(f"{solver} cannot make {nfe} denoiser calls{guided}.", hint=f"The smallest NFE is {cost}.")
+    whole, rest = divmod(nfe - cost, cost * calls)
     if rest:
-        below = calls * whole + 1
+        below = cost * (calls * whole + 1)
         raise BudgetError(
-            f"{solver} cannot make exactly {nfe} denoiser calls.",
-            hint=f"The nearest NFE it can make are {below} and {below + calls}.",
+            f"{solver} cannot make exactly {nfe} denoiser calls{guided}.",
+            hint=f"The nearest NFE it can make are {below} and {below + cost * calls}.",
         )
     return whole + 1

@@ -3,7 +3,7 @@
 The annotations of a record are its format. Each field is written under its own name, in the order of its declaration;
 a number annotated `float` is written as a float even when Python holds an int or a NumPy scalar, so that a document is
 the same however it was made. The field `extra` holds what the document has and the record does not know, fields of a
-newer minor version, and is written back after the known fields.
+newer minor version, and is written back after the known fields. A field marked `optional` is left out where it is None.
 
 Decoding trusts its input: it runs after the schema and the checks of meaning.
 """
@@ -33,14 +33,20 @@ def to_document(record: Any, path: str = "$") -> dict[str, Any]:
     taken = hints.keys() & record.extra.keys()
     if taken:
         raise ArtifactError("extra", path, f"extra fields take the names of known ones: {', '.join(sorted(taken))}.")
-    known = {name: _encode(getattr(record, name), hint, child(path, name)) for name, hint in hints.items()}
+    left_out = {name for name in optional_fields(type(record)) if getattr(record, name) is None}
+    known = {
+        name: _encode(getattr(record, name), hint, child(path, name))
+        for name, hint in hints.items()
+        if name not in left_out
+    }
     return {**known, **_plain(record.extra, path)}
 
 
 def from_document(kind: type[Record], document: Mapping[str, Any]) -> Record:
     """Build a record of `kind` from a document that the schema has accepted; unknown fields go to `extra`."""
     hints = fields_of(kind)
-    known = {name: _decode(document[name], hint) for name, hint in hints.items()}
+    optional = optional_fields(kind)
+    known = {name: _decode(document[name], hint) for name, hint in hints.items() if name in document or name not in optional}
     extra = {name: value for name, value in document.items() if name not in hints}
     make: Callable[..., Record] = kind
     return make(**known, extra=extra)
@@ -50,6 +56,11 @@ def fields_of(kind: type) -> dict[str, Any]:
     """The fields that a record has in a document, in order, with their resolved annotations."""
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.name != EXTRA}
+
+
+def optional_fields(kind: type) -> frozenset[str]:
+    """The fields that a document leaves out where they are None."""
+    return frozenset(field.name for field in dataclasses.fields(kind) if field.metadata.get("optional"))
 
 
 def child(path: str, key: str | int) -> str:

@@ -19,11 +19,21 @@ StiffnessMethod = Literal["secant", "jvp", "finite-difference"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guidance:
+    """Classifier-free guidance, D = D_u + scale (D_c - D_u), and the network calls that one such value takes."""
+
+    scale: float
+    calls: int = 2
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
     """The model that the schedules were made for, and the range of noise it knows.
 
     `prediction` is what the network itself puts out, `shape` that of one sample, `sha256` that of the weights as loaded
-    (None for an analytic model), `shift` the flow shift already inside sigma.
+    (None for an analytic model), `shift` the flow shift already inside sigma. `guidance` is left out of a document that has
+    none.
     """
 
     name: str
@@ -37,7 +47,13 @@ class ModelInfo:
     sigma_min: float
     sigma_max: float
     sigma_data: float | None
+    guidance: Guidance | None = field(default=None, metadata={"optional": True})
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cost(self) -> int:
+        """Network calls that one denoised value takes: 2 under guidance."""
+        return 1 if self.guidance is None else self.guidance.calls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
