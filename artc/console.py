@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from artc.errors import ArtcError, OutputError
 
 if TYPE_CHECKING:
     from artc.artifact import Artifact
+    from artc.models.published.store import Transfer
 
 Styled = str | tuple[str, str]
 """Text, or text with its style."""
@@ -108,7 +109,10 @@ class Console:
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[Update], None]]:
-        """A bar for each stage with elapsed and remaining time and the gap; yields what to call with each update."""
+        """A bar for each stage with elapsed and remaining time and the gap; yields what to call with each update.
+
+        A download, whose updates are Transfers, shows megabytes and their rate in place of the gap.
+        """
         if self.quiet:
             yield lambda _: None
         elif sys.stderr.isatty():
@@ -180,35 +184,60 @@ def _bars() -> Iterator[Callable[[Update], None]]:
     from rich.console import Console as RichConsole
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+    bar = BarColumn(bar_width=32)
     columns = (
         TextColumn("{task.description:<12}"),
-        BarColumn(bar_width=32),
+        bar,
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[gap]}"),
+        TextColumn("{task.fields[figures]}"),
     )
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=RichConsole(stderr=True)) as bars:
 
         def show(update: Update) -> None:
+            transfer = _is_transfer(update)
+            if transfer:
+                bar.bar_width = 20  # makes room for the figures in 80 columns
             if update.stage not in tasks:
-                tasks[update.stage] = bars.add_task(update.stage, gap="")
-            gap = "" if update.gap is None else f"gap {update.gap:.2%}"
-            bars.update(tasks[update.stage], completed=update.done, total=update.total, gap=gap)
+                # What an earlier download left is there from the beginning, and no part of the rate.
+                tasks[update.stage] = bars.add_task(update.stage, completed=update.done, total=update.total, figures="")
+            task = tasks[update.stage]
+            bars.update(task, completed=update.done, total=update.total)
+            figures = "" if update.gap is None else f"gap {update.gap:.2%}"
+            if transfer:
+                rate = bars.tasks[task].finished_speed or bars.tasks[task].speed
+                figures = f"{update.done / 1e6:.0f}/{update.total / 1e6:.0f} MB{_rate(rate)}"
+            bars.update(task, figures=figures)
 
         yield show
 
 
 def _plain_lines() -> Callable[[Update], None]:
     began = time.perf_counter()
+    least: int | None = None
 
     def show(update: Update) -> None:
-        nonlocal began
+        nonlocal began, least
+        least = update.done if least is None else min(least, update.done)
         if update.done >= update.total:
-            gap = "" if update.gap is None else f", gap {update.gap:.2%}"
             now = time.perf_counter()
-            _print(f"{update.stage}: {now - began:.1f} s{gap}", stderr=True)
-            began = now
+            figures = "" if update.gap is None else f", gap {update.gap:.2%}"
+            if _is_transfer(update):
+                rate = (update.done - least) / (now - began)  # what an earlier download left is no part of it
+                figures = f", {update.total / 1e6:.1f} MB{_rate(rate)}"
+            _print(f"{update.stage}: {now - began:.1f} s{figures}", stderr=True)
+            began, least = now, None
 
     return show
+
+
+def _rate(rate: float | None) -> str:
+    return f", {rate / 1e6:.1f} MB/s" if rate else ""
+
+
+def _is_transfer(update: Update) -> TypeGuard[Transfer]:
+    from artc.models.published.store import Transfer
+
+    return isinstance(update, Transfer)

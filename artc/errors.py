@@ -54,6 +54,18 @@ class InputError(ArtcError):
     """An argument that makes no sense."""
 
 
+class DownloadError(ArtcError):
+    """A file that could not be fetched from the network.
+
+    Attributes:
+        passing: whether another try may do better, as after a cut connection.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", passing: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.passing = passing
+
+
 class ArtifactError(ArtcError):
     """An artifact that cannot be trusted.
 

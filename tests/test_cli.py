@@ -15,6 +15,7 @@ from artc import __version__
 from artc.artifact import read
 from artc.evaluation.summary import summary
 from artc.learning.actor_critic import LearnerConfig
+from artc.models.published.catalogue import PUBLISHED
 from artc.models.registry import MODELS
 from artc.sampling.grids import edm
 from tests.cli import QUICK, artc, compiled, names_in, put, spawn
@@ -218,11 +219,14 @@ def test_samples_of_an_image_model_are_a_picture(tmp_path, load):
 def test_models_lists_every_model_with_its_shape():
     listed = artc("models", "list")
     assert artc("models") == listed
-    for name, entry in MODELS.items():
+    for name, entry in {**MODELS, **PUBLISHED}.items():
         shape = " x ".join(map(str, entry.shape))
-        assert re.search(rf"^{name} +{shape} +{re.escape(entry.summary)}$", listed.out, re.MULTILINE)
+        place = "in the package" if name in MODELS else "(in the cache|to download)"
+        assert re.search(rf"^{name} +{shape} +{place} +{re.escape(entry.summary)}$", listed.out, re.MULTILINE)
     document = artc("models", "list", "--json").document
-    assert {one["name"]: tuple(one["shape"]) for one in document} == {n: e.shape for n, e in MODELS.items()}
+    assert {one["name"]: tuple(one["shape"]) for one in document} == {
+        name: entry.shape for name, entry in {**MODELS, **PUBLISHED}.items()
+    }
 
 
 def test_an_embedded_model_is_shown_with_its_card():
@@ -244,7 +248,9 @@ def test_artc_alone_shows_the_help_with_a_whole_sentence_for_each_command():
     assert "--debug" in outcome.out
 
 
-@pytest.mark.parametrize("command", [(name,) for name in COMMANDS] + [("models", "list"), ("models", "show")])
+@pytest.mark.parametrize(
+    "command", [(name,) for name in COMMANDS] + [("models", one) for one in ("list", "show", "pull")]
+)
 def test_every_command_explains_itself_in_eighty_columns(command):
     outcome = artc(*command, "--help")
     assert outcome.code == 0
