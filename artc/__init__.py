@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from artc.artifact import Artifact
     from artc.artifact import read as load
     from artc.errors import ArtcError
+    from artc.models.custom import score_model
+    from artc.models.score_model import ScoreModel
     from artc.pipeline import compile  # noqa: A004 - the command line's own word
 
 _HOMES = {
@@ -24,9 +26,11 @@ _HOMES = {
     "ArtcError": ("artc.errors", "ArtcError"),
     "compile": ("artc.pipeline", "compile"),
     "load": ("artc.artifact", "read"),
+    "ScoreModel": ("artc.models.score_model", "ScoreModel"),
+    "score_model": ("artc.models.custom", "score_model"),
 }
 
-__all__ = ["ArtcError", "Artifact", "compile", "load"]
+__all__ = ["ArtcError", "Artifact", "ScoreModel", "compile", "load", "score_model"]
 
 
 def __getattr__(name: str) -> Any:

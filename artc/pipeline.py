@@ -9,19 +9,23 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Protocol, SupportsIndex, TypeVar
+from typing import Any, Protocol, SupportsIndex, TypeVar
 
 import torch
 
 from artc import __version__
-from artc.artifact import Artifact, Coordinate, Created, ModelInfo, Provenance, Schedule, Stiffness, steps_for
+from artc.arguments import whole
+from artc.artifact import Artifact, Coordinate, Created, Provenance, Schedule, Stiffness, steps_for
 from artc.errors import InputError
 from artc.evaluation.endpoint import Teacher, as_evaluation, compare
 from artc.learning.methods import bake, find_method
 from artc.learning.objective import energy_of, gap, state_gain
-from artc.models.score_model import Denoiser, Probe, ScoreModel, pick_device
+from artc.models.conditioning import conditioned
+from artc.models.custom import score_model
+from artc.models.domains import domain_sigma, domain_warp, unscaled
+from artc.models.score_model import ConditionalDenoiser, Denoiser, Probe, ScoreModel
 from artc.progress import drain
-from artc.request import Request, whole
+from artc.request import Request
 from artc.sampling.bank import build_bank
 
 Result = TypeVar("Result")
@@ -40,16 +44,20 @@ class Update:
 def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None, Artifact]:
     """Compile one model, yielding progress; returns the artifact.
 
-    Raises DenoiserError, naming the sigma, when the denoiser breaks its contract.
+    Raises DenoiserError, naming the sigma, when the denoiser breaks its contract, and InputError when the request asks
+    for classes or guidance that the model does not have.
     """
-    info, probe, clock = model.info, Probe(model), _Stopwatch()
+    model = conditioned(model, request.labels, request.guidance)
+    info, clock = model.info, _Stopwatch()
 
-    noise = model.noise(request.trajectories, request.bank_seed)
-    walking = build_bank(probe, noise, sigma_min=info.sigma_min, sigma_max=info.sigma_max, nodes=request.nodes)
+    path = Probe(unscaled(model))
+    limits = path.model.info
+    latents = model.latents(request.trajectories, request.bank_seed)
+    walking = build_bank(path.on, latents, sigma_min=limits.sigma_min, sigma_max=limits.sigma_max, nodes=request.nodes)
     bank = yield from _stage("trajectories", walking)
     clock.lap("trajectories")
 
-    coordinate = Coordinate(info.sigma_min, info.sigma_max)
+    coordinate = Coordinate(limits.sigma_min, limits.sigma_max)
     training, held_out = (energy_of(part, coordinate) for part in bank.split(request.trajectories // 4))
     learned = yield from _stage("training", find_method(request.method)(training, request.seed))
     clock.lap("training")
@@ -57,8 +65,8 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
     schedules: dict[tuple[str, int], Schedule] = {}
     for solver in request.solvers:
         for nfe in request.nfe:
-            steps = steps_for(solver, nfe)
-            sigmas, certificate = bake(learned, steps, training, held_out)
+            steps = steps_for(solver, nfe, info.cost)
+            sigmas, certificate = bake(learned, steps, training, held_out, info)
             schedules[solver, nfe] = Schedule(
                 solver=solver, nfe=nfe, steps=steps, sigmas=sigmas, origin=learned.origin, certificate=certificate
             )
@@ -66,9 +74,9 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
     clock.lap("distilling")
     yield Update(stage="distilling", done=1, total=1, gap=found)
 
-    teacher = Teacher(steps=request.teacher_steps)
-    noise = model.noise(request.checks, request.check_seed)
-    errors = yield from _stage("checking", compare(probe, noise, info, schedules, teacher), found)
+    probe, teacher = Probe(model), Teacher(steps=request.teacher_steps)
+    latents = model.latents(request.checks, request.check_seed)
+    errors = yield from _stage("checking", compare(probe.on, latents, info, schedules, teacher), found)
     clock.lap("checking")
 
     return Artifact(
@@ -77,9 +85,9 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
             replace(schedule, evaluation=(as_evaluation(errors[key], seed=request.check_seed, teacher=teacher),))
             for key, schedule in schedules.items()
         ),
-        warp=learned.warp,
+        warp=domain_warp(learned.warp, info),
         stiffness=Stiffness(
-            sigma=tuple(bank.sigma.tolist()),
+            sigma=tuple(domain_sigma(bank.sigma, info.domain).tolist()),
             mean=tuple(bank.stiffness.mean(axis=0).tolist()),
             state_gain=state_gain(training),
             method="secant",
@@ -96,16 +104,17 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
                 "checks": request.checks,
                 "teacher_steps": request.teacher_steps,
                 "learner": dict(learned.config),
+                **({"model": dict(model.record)} if model.record else {}),
             },
             seed=request.seed,
             device=_device_name(model.device),
             torch=torch.__version__.split("+")[0],
-            score_evals=probe.calls,
+            score_evals=path.calls + probe.calls,
             diagnostics={"gap": found, **learned.diagnostics},
         ),
         created=Created(
             at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            seconds={**clock.laps, "denoiser": round(probe.seconds, 3)},
+            seconds={**clock.laps, "denoiser": round(path.seconds + probe.seconds, 3)},
         ),
     ).sealed()
 
@@ -147,58 +156,48 @@ def _device_name(device: torch.device) -> str:
 
 
 def compile(  # noqa: A001 - the same word as on the command line; it shadows the builtin for nobody
-    denoiser: Denoiser,
+    model: Denoiser | ConditionalDenoiser | ScoreModel,
     *,
-    shape: Sequence[SupportsIndex],
-    sigma_min: float,
-    sigma_max: float,
     nfe: SupportsIndex | Iterable[SupportsIndex],
     solver: str | Sequence[str] = "heun",
     method: str = "art-rl",
     seed: SupportsIndex = 0,
-    device: str = "auto",
-    dtype: torch.dtype = torch.float32,
-    name: str = "custom",
     trajectories: SupportsIndex = 256,
+    labels: Iterable[SupportsIndex] = (),
+    guidance: float | None = None,
     on_update: Callable[[Update], object] = lambda _: None,
+    **description: Any,
 ) -> Artifact:
-    """Compile schedules for any denoiser callable D(x; sigma) = E[x0 | x] with x = x0 + sigma n.
+    """Compile schedules for any denoiser callable D(x; sigma) = E[x0 | x], or for a `ScoreModel`.
 
     Args:
-        denoiser: `(B, *shape), (B,) -> (B, *shape)` in the dtype of x, on `device`.
-        shape: of one sample, without the batch.
-        sigma_min, sigma_max: the noise range that the denoiser knows.
-        nfe: denoiser calls per sample, one schedule each; a number, or several.
+        model: `(B, *shape), (B,) -> (B, *shape)` in the dtype of x, on the device; or a described or loaded model.
+        nfe: denoiser calls per sample, one schedule each; a number, or several. Under guidance each counts double.
         solver: a name, or several.
-        dtype: in which the denoiser runs; the solver keeps its state in float64.
+        labels: classes to compile for, drawn uniformly; all of them when left out.
+        guidance: scale w of classifier-free guidance, D_u + w (D_c - D_u).
         on_update: called with every progress update.
+        description: of a bare callable, the arguments of `artc.score_model`: shape, sigma_min, sigma_max, and others.
 
     Raises:
         ArtcError: one of its kinds, with a sentence and a hint, for any argument that makes no sense.
     """
-    solvers = (solver,) if isinstance(solver, str) else tuple(solver)
+    if isinstance(model, ScoreModel):
+        if description:
+            raise InputError(f"A ScoreModel states its {', '.join(description)} itself.")
+    else:
+        missing = [name for name in ("shape", "sigma_min", "sigma_max") if name not in description]
+        if missing:
+            raise InputError(f"A denoiser needs its {', '.join(missing)}.", hint="Give them to artc.compile.")
+        model = score_model(model, **description)
     budgets = tuple(nfe) if isinstance(nfe, Iterable) else (nfe,)
     request = Request(
         nfe=tuple(whole(budget, "NFE") for budget in budgets),
-        solvers=solvers,
+        solvers=(solver,) if isinstance(solver, str) else tuple(solver),
         method=method,
         seed=whole(seed, "seed", least=0),
         trajectories=whole(trajectories, "number of trajectories"),
+        labels=tuple(whole(label, "label", least=0) for label in labels),
+        guidance=guidance,
     )
-    info = ModelInfo(
-        name=name,
-        source="python:callable",
-        sha256=None,
-        domain="ve",
-        shift=None,
-        prediction="denoised",
-        shape=tuple(whole(size, "size in a shape") for size in shape),
-        conditioning="none",
-        sigma_min=float(sigma_min),
-        sigma_max=float(sigma_max),
-        sigma_data=None,
-    )
-    if not info.shape:
-        raise InputError("A sample needs a shape.", hint="Give one number as shape=(1,).")
-    model = ScoreModel(denoiser=denoiser, info=info, device=pick_device(device), dtype=dtype)
     return drain(compile_steps(model, request), on_update)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from operator import index
-from typing import SupportsIndex
 
+from artc.arguments import whole
 from artc.artifact import steps_for
 from artc.errors import BudgetError, InputError
 from artc.learning.methods import find_method
@@ -22,6 +22,8 @@ class Request:
         trajectories: size of the bank; a quarter of it is held out for the certificate.
         nodes: sigmas at which each trajectory is kept.
         checks: noises of the final comparison with the baselines, and `teacher_steps` of its reference.
+        labels: classes or prompts that the samples are drawn from, uniformly; empty for all that the model has.
+        guidance: scale of classifier-free guidance, which doubles the calls of every denoised value; None for none.
     """
 
     nfe: tuple[int, ...]
@@ -32,6 +34,8 @@ class Request:
     nodes: int = 128
     checks: int = 64
     teacher_steps: int = 64
+    labels: tuple[int, ...] = ()
+    guidance: float | None = None
 
     def __post_init__(self) -> None:
         if not self.nfe or not self.solvers:
@@ -42,8 +46,12 @@ class Request:
                     raise InputError(f"The {what} {value} is given twice.", hint="Give each once.")
         for nfe in self.nfe:
             whole(nfe, "NFE")
+        for label in self.labels:
+            whole(label, "label", least=0)
+        if self.guidance is not None and not math.isfinite(self.guidance):
+            raise InputError(f"The guidance scale must be a number, not {self.guidance!r}.")
         find_method(self.method)
-        steps = [steps_for(find_solver(solver).name, nfe) for solver in self.solvers for nfe in self.nfe]
+        steps = [steps_for(find_solver(solver).name, nfe, self.cost) for solver in self.solvers for nfe in self.nfe]
         if self.method == "dp" and max(steps) > CELLS // 4:
             hint = "Use --method closed-form: at so many steps it is the same grid."
             raise BudgetError(f"Dynamic programming on {CELLS} cells is too coarse for {max(steps)} steps.", hint=hint)
@@ -51,6 +59,11 @@ class Request:
             raise InputError("Too little to learn from.", hint="Use at least 8 trajectories.")
         if whole(self.seed, "seed", least=0) >= 2**32:
             raise InputError(f"A seed is less than 2^32, not {self.seed}.")
+
+    @property
+    def cost(self) -> int:
+        """Network calls that one denoised value takes."""
+        return 1 if self.guidance is None else 2
 
     @property
     def bank_seed(self) -> int:
@@ -61,15 +74,3 @@ class Request:
     def check_seed(self) -> int:
         """Seed of the noises on which the finished schedules are compared."""
         return 2 * self.seed + 1
-
-
-def whole(value: SupportsIndex, what: str, least: int = 1) -> int:
-    """A whole number of Python or NumPy as Python's; raises InputError, for an NFE BudgetError, for anything else."""
-    try:
-        number = index(value)
-    except TypeError:
-        number = least - 1
-    if isinstance(value, bool) or number < least:
-        kind = BudgetError if what == "NFE" else InputError
-        raise kind(f"The {what} must be a whole number of at least {least}, not {value!r}.")
-    return number

@@ -58,8 +58,8 @@ def energies(load):
     @cache
     def of(name):
         model, count = load(name), 512 if name == "mixture-1d" else 96
-        noise = model.noise(count, seed=0)
-        bank = drain(build_bank(Probe(model), noise, sigma_min=0.002, sigma_max=80.0, nodes=64, batch=count))
+        latents = model.latents(count, seed=0)
+        bank = drain(build_bank(Probe(model).on, latents, sigma_min=0.002, sigma_max=80.0, nodes=64, batch=count))
         return tuple(energy_of(part, Coordinate(0.002, 80.0)) for part in bank.split(count // 4))
 
     return of

@@ -9,7 +9,7 @@ from artc.artifact import Coordinate
 from artc.errors import InputError
 from artc.learning.objective import energy_of, lower_bound
 from artc.models.analytic import Gaussian, three_modes
-from artc.models.preconditioning import EDMDenoiser
+from artc.models.preconditioning import EDM, Preconditioned
 from artc.models.score_model import Probe
 from artc.models.unet import UNet
 from artc.progress import drain
@@ -64,7 +64,7 @@ def test_the_stiffness_of_a_network_by_jvp_is_that_by_difference(sigma, field):
     with torch.no_grad():
         for weight in network.parameters():
             weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
-    denoiser = EDMDenoiser(network, 0.5).double().requires_grad_(False)
+    denoiser = Preconditioned(network, EDM(sigma_data=0.5)).double().requires_grad_(False)
     x = (0.25 + sigma**2) ** 0.5 * torch.randn((2, 1, 8, 8), generator=generator, dtype=torch.float64)
     found = by_difference(field(denoiser), x, sigma, relative=1e-6)
     torch.testing.assert_close(found, by_jvp(denoiser, x, sigma), rtol=1e-3, atol=0)
@@ -76,14 +76,16 @@ def test_the_stiffness_of_a_network_by_jvp_is_that_by_difference(sigma, field):
 def bank_of(model, count, nodes, batch=64):
     """A bank with the calls it cost and its progress."""
     probe, shown = Probe(model), []
-    walking = build_bank(probe, model.noise(count, seed=3), sigma_min=0.002, sigma_max=80.0, nodes=nodes, batch=batch)
+    walking = build_bank(
+        probe.on, model.latents(count, seed=3), sigma_min=0.002, sigma_max=80.0, nodes=nodes, batch=batch
+    )
     return drain(walking, shown.append), probe.calls, shown
 
 
 def test_on_a_gaussian_the_bank_holds_the_closed_form(load):
     model = load("gaussian")
     bank, _, _ = bank_of(model, 6, 128)
-    start = 80.0 * model.noise(6, seed=3)
+    start = 80.0 * model.latents(6, seed=3).noise
     exact = [model.denoiser.stiffness(start, 80.0, sigma).numpy() for sigma in bank.sigma]
     np.testing.assert_allclose(bank.stiffness, np.stack(exact, axis=1), rtol=0.01)
 
@@ -94,7 +96,7 @@ def test_a_bank_lies_between_log_spaced_nodes_and_costs_a_call_for_each(load):
     np.testing.assert_allclose(bank.sigma, [math.sqrt(a * b) for a, b in pairwise(nodes)])
     assert bank.stiffness.shape == (5, 19)
     assert calls == 5 * 20
-    assert [update.done for update in shown] == [*range(2, 41, 2), *range(42, 81, 2), *range(81, 101)]
+    assert [update.done for update in shown] == [0, *range(2, 41, 2), *range(42, 81, 2), *range(81, 101)]
     assert {update.total for update in shown} == {100}
 
 

@@ -47,7 +47,7 @@ def refused(*arguments, code=2):
     ("arguments", "said"),
     [
         (["--model", "gausian"], "Unknown model 'gausian'. Did you mean gaussian?"),
-        (["--model", "xyz"], "Unknown model 'xyz'. Known: gaussian, mixture-1d, mixture-64d, mnist."),
+        (["--model", "xyz"], "Unknown model 'xyz'. Known: edm-afhqv2, edm-cifar10, "),
         (["--model", ""], "Unknown model ''. Known: "),
         (["--method", "art-lr"], "Unknown method 'art-lr'. Did you mean art-rl?"),
         (["--solver", "hune"], "Unknown solver 'hune'. Did you mean heun?"),
@@ -124,7 +124,7 @@ def test_sample_refuses_what_makes_no_sense(arguments, said, tmp_path):
 
 def test_a_model_made_in_python_is_sampled_in_python(tmp_path):
     said = refused("sample", GOLDEN, "--nfe", "5", "-o", "x.npz")
-    assert "made for python:tests:powers, which artc cannot load by itself" in said
+    assert "made for python:tests:powers, which artc does not load by itself. Name the model with --model." in said
     assert "artc.load(path).sigmas(nfe=...)" in said
     assert names_in(tmp_path) == []
 

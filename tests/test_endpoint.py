@@ -62,18 +62,18 @@ def test_wins_are_counted_per_noise_and_ties_are_none():
 
 def test_the_teacher_reaches_the_exact_end_of_gaussian_trajectories(load):
     model, probe = load("gaussian"), Probe(load("gaussian"))
-    noise = model.noise(4, seed=1)
-    reached = Teacher(steps=64).endpoints(probe, noise, model.info)
+    latents = model.latents(4, seed=1)
+    reached = Teacher(steps=64).endpoints(probe.on, latents, model.info)
     assert probe.calls == 4 * Teacher(steps=64).calls == 4 * 127
-    torch.testing.assert_close(reached, 80 * 0.5 / (0.25 + 80**2) ** 0.5 * noise, rtol=5e-3, atol=0)
+    torch.testing.assert_close(reached, 80 * 0.5 / (0.25 + 80**2) ** 0.5 * latents.noise, rtol=5e-3, atol=0)
 
 
 def test_schedules_meet_every_baseline_at_equal_and_counted_calls(load):
     model, probe, shown = load("mixture-1d"), Probe(load("mixture-1d")), []
     schedules = {("heun", 7): heun(4), ("heun", 3): heun(2, "uniform")}
-    errors = drain(compare(probe, model.noise(5, 2), model.info, schedules, Teacher(steps=6)), shown.append)
+    errors = drain(compare(probe.on, model.latents(5, 2), model.info, schedules, Teacher(steps=6)), shown.append)
     assert probe.calls == 5 * (11 + (7 + 3) * (1 + len(GRIDS)))
-    assert [shown[0].done, shown[-1].done, shown[-1].total] == [5 * 11, probe.calls, probe.calls]
+    assert [shown[0].done, shown[1].done, shown[-1].done, shown[-1].total] == [0, 5 * 11, probe.calls, probe.calls]
     assert {key: set(found) for key, found in errors.items()} == {key: {"schedule", *GRIDS} for key in schedules}
     # A schedule that is a baseline has that baseline's error, and no other's.
     assert torch.equal(errors["heun", 7]["schedule"].squares, errors["heun", 7]["edm"].squares)
@@ -83,7 +83,7 @@ def test_schedules_meet_every_baseline_at_equal_and_counted_calls(load):
 
 def test_a_schedule_that_is_the_teachers_has_no_error(load):
     model, teacher = load("mixture-1d"), Teacher(steps=5)
-    errors = drain(compare(Probe(model), model.noise(3, 2), model.info, {("heun", 9): heun(5)}, teacher))
+    errors = drain(compare(Probe(model).on, model.latents(3, 2), model.info, {("heun", 9): heun(5)}, teacher))
     assert errors["heun", 9]["schedule"].value == 0
 
 

@@ -13,8 +13,10 @@ from artc.learning.methods import METHODS, Learned, bake, find_method
 from artc.learning.objective import gap, grid_cost, lower_bound, warp_cost
 from artc.progress import drain
 from artc.sampling.grids import GRIDS, baseline
+from tests.toy_models import vp_model
 
 RANGE = Coordinate(0.002, 80.0)
+INFO = vp_model().info
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def results(energies, learned):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_bakes_grids_that_an_artifact_takes(method, steps, results, energies):
     found = results[method]
-    sigmas, certificate = bake(found, steps, *energies("gaussian"))
+    sigmas, certificate = bake(found, steps, *energies("gaussian"), INFO)
     schedule = Schedule(solver="euler", nfe=steps, steps=steps, sigmas=sigmas, origin=found.origin)
     assert (schedule.sigmas[0], schedule.sigmas[-1]) == (80.0, 0.0)
     assert all(after < before for before, after in pairwise(schedule.sigmas))
@@ -40,7 +42,7 @@ def test_every_method_bakes_grids_that_an_artifact_takes(method, steps, results,
 @pytest.mark.parametrize("method", ["art-rl", "closed-form"])
 def test_a_grid_read_from_a_warp_is_that_warp_with_the_warps_certificate(method, results, energies):
     (training, held_out), found = energies("mixture-1d"), results[method]
-    sigmas, certificate = bake(found, 7, training, held_out)
+    sigmas, certificate = bake(found, 7, training, held_out, INFO)
     np.testing.assert_allclose(sigmas, found.warp.grid(7), rtol=1e-12)
     # Judged by trajectories held out, not by those it was made from.
     assert certificate.objective == warp_cost(held_out, found.warp)
@@ -50,12 +52,12 @@ def test_a_grid_read_from_a_warp_is_that_warp_with_the_warps_certificate(method,
 def test_the_certificate_of_dynamic_programming_is_its_own_discrete_cost(results, energies):
     training, held_out = energies("mixture-1d")
     found = drain(METHODS["dp"](training, 0))
-    sigmas, certificate = bake(found, 7, training, held_out)
+    sigmas, certificate = bake(found, 7, training, held_out, INFO)
     best = optimal_progress(training, 7)
     np.testing.assert_allclose(sigmas, RANGE.sigma(best), rtol=1e-12)
     assert certificate.objective == pytest.approx(grid_cost(held_out, best))
     # On the trajectories it was made from, no grid of seven steps is cheaper.
-    own = bake(found, 7, training, training)[1].objective
+    own = bake(found, 7, training, training, INFO)[1].objective
     assert own == pytest.approx(grid_cost(training, best))
     others = [baseline(name, 7, 0.002, 80.0) for name in GRIDS]
     others += [closed_form(training).grid(7), results["art-rl"].warp.grid(7)]

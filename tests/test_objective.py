@@ -180,7 +180,9 @@ def test_a_gaussian_has_nothing_to_gain_from_its_state(energies, curvature):
 
 def test_on_the_three_modes_the_state_is_worth_nine_per_cent(load):
     model = load("mixture-1d")
-    walking = build_bank(Probe(model), model.noise(1500, 1), sigma_min=0.002, sigma_max=80.0, nodes=128, batch=1500)
+    walking = build_bank(
+        Probe(model).on, model.latents(1500, 1), sigma_min=0.002, sigma_max=80.0, nodes=128, batch=1500
+    )
     energy = energy_of(drain(walking), RANGE)
     assert state_gain(energy) == pytest.approx(0.092, abs=0.015)
 

@@ -99,7 +99,7 @@ def test_the_check_measures_the_distance_from_the_end_of_the_same_noise(load):
         euler = 1 + (sigmas[k + 1] - sigmas[k]) * slopes[k]
         factor *= 1 + (sigmas[k + 1] - sigmas[k]) * (slopes[k] + slopes[k + 1] * euler) / 2
     factor *= 0.25 / (0.25 + sigmas[2] ** 2)
-    noise = model.noise(8, seed=1).square().mean().sqrt()
+    noise = model.latents(8, seed=1).noise.square().mean().sqrt()
     wanted = abs(factor - 80 * 0.5 / math.sqrt(0.25 + 80**2)) * float(noise)
     assert artifact.schedules[0].evaluation[0].value == pytest.approx(wanted, rel=0.05)
     assert (artifact.schedules[0].evaluation[0].seed, artifact.schedules[0].evaluation[0].samples) == (1, 8)

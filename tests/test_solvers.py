@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from artc.artifact import ModelInfo, nfe_of, steps_for
 from artc.errors import DenoiserError, InputError, UnknownNameError
 from artc.models.analytic import Gaussian, three_modes
-from artc.models.score_model import Probe, ScoreModel
+from artc.models.score_model import Latents, Probe, ScoreModel
 from artc.sampling.grids import baseline
 from artc.sampling.solvers import SOLVERS, find_solver
 from artc.sampling.trajectories import sample, walk
@@ -87,7 +87,9 @@ def test_towards_a_single_clean_point_every_solver_is_exact(solver, sigmas, to_z
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_one_step_to_zero_answers_the_denoised_value_itself(solver, field):
     noise, denoise = column(-1.3, 0.2, 0.9), field(three_modes())
-    assert torch.equal(sample(denoise, noise, [2.0, 0.0], SOLVERS[solver]), denoise(2.0 * noise, 2.0))
+    assert torch.equal(
+        sample(lambda _: denoise, Latents(noise=noise), [2.0, 0.0], SOLVERS[solver]), denoise(2.0 * noise, 2.0)
+    )
 
 
 # ----------------------------------------------------------------------------------------------- walks
@@ -114,9 +116,9 @@ def test_a_visit_shows_the_denoised_value_where_its_step_began(solver, field):
 
 
 def test_samples_do_not_depend_on_how_they_are_batched(field):
-    noise = torch.linspace(-2, 2, 7, dtype=torch.float64)[:, None]
-    whole = sample(field(three_modes()), noise, [5.0, 1.0, 0.0], SOLVERS["heun"])
-    parts = sample(field(three_modes()), noise, [5.0, 1.0, 0.0], SOLVERS["heun"], batch=3)
+    denoise, latents = field(three_modes()), Latents(noise=torch.linspace(-2, 2, 7, dtype=torch.float64)[:, None])
+    whole = sample(lambda _: denoise, latents, [5.0, 1.0, 0.0], SOLVERS["heun"])
+    parts = sample(lambda _: denoise, latents, [5.0, 1.0, 0.0], SOLVERS["heun"], batch=3)
     torch.testing.assert_close(parts, whole, rtol=1e-12, atol=1e-12)
 
 
@@ -126,7 +128,7 @@ def test_counted_calls_are_those_of_the_budget(steps):
     assert wanted.keys() == SOLVERS.keys()
     for solver, calls in wanted.items():
         probe = Probe(model_of(three_modes()))
-        sample(probe, column(-1.0, 0.0, 1.0), baseline("edm", steps, 0.002, 80.0), SOLVERS[solver])
+        sample(probe.on, Latents(noise=column(-1.0, 0.0, 1.0)), baseline("edm", steps, 0.002, 80.0), SOLVERS[solver])
         assert probe.calls == 3 * calls
         assert nfe_of(solver, steps) == calls
         assert steps_for(solver, calls) == steps
@@ -177,10 +179,10 @@ def test_a_denoiser_that_breaks_its_contract_is_named_with_the_sigma(denoiser, c
 
 def test_latents_are_standard_normal_and_known_by_their_seed():
     model = model_of(three_modes(), shape=(2, 5))
-    noise = model.noise(1000, seed=4)
+    noise = model.latents(1000, seed=4).noise
     assert noise.shape == (1000, 2, 5)
-    assert torch.equal(noise, model.noise(1000, seed=4))
-    assert not torch.equal(noise, model.noise(1000, seed=5))
+    assert torch.equal(noise, model.latents(1000, seed=4).noise)
+    assert not torch.equal(noise, model.latents(1000, seed=5).noise)
     # 10,000 numbers: five standard errors.
     assert abs(float(noise.mean())) < 5 / 100
     assert abs(float(noise.square().mean()) - 1) < 5 * 2**0.5 / 100

@@ -8,8 +8,8 @@ solver therefore takes its last step as one Euler step, which costs one call, an
 so that Euler and DPM-Solver++(2M) spend K calls, Heun 2K - 1 and classical Runge-Kutta 4K - 3. A budget between two of
 these numbers cannot be spent exactly, and is refused rather than rounded.
 
-Under classifier-free guidance a denoised value takes two network calls, and every NFE is twice as large: `cost` below is
-the number of calls that one denoised value takes.
+Under classifier-free guidance a denoised value takes two network calls, and every NFE is twice as large: `cost` below
+is the number of calls that one denoised value takes.
 """
 
 from __future__ import annotations

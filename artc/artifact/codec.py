@@ -46,7 +46,9 @@ def from_document(kind: type[Record], document: Mapping[str, Any]) -> Record:
     """Build a record of `kind` from a document that the schema has accepted; unknown fields go to `extra`."""
     hints = fields_of(kind)
     optional = optional_fields(kind)
-    known = {name: _decode(document[name], hint) for name, hint in hints.items() if name in document or name not in optional}
+    known = {
+        name: _decode(document[name], hint) for name, hint in hints.items() if name in document or name not in optional
+    }
     extra = {name: value for name, value in document.items() if name not in hints}
     make: Callable[..., Record] = kind
     return make(**known, extra=extra)

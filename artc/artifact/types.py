@@ -32,8 +32,8 @@ class ModelInfo:
     """The model that the schedules were made for, and the range of noise it knows.
 
     `prediction` is what the network itself puts out, `shape` that of one sample, `sha256` that of the weights as loaded
-    (None for an analytic model), `shift` the flow shift already inside sigma. `guidance` is left out of a document that has
-    none.
+    (None for an analytic model), `shift` the flow shift already inside sigma. `guidance` is left out of a
+    document that has none.
     """
 
     name: str

@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from artc.cli.options import AsJson, Device, Force, Quiet, check_seed, parse_names, parse_nfe
+from artc.cli.models import fetch
+from artc.cli.options import (
+    AsJson,
+    Device,
+    Force,
+    Labels,
+    ModelArg,
+    Quiet,
+    check_seed,
+    parse_arguments,
+    parse_labels,
+    parse_names,
+    parse_nfe,
+)
 from artc.console import Console, show_artifact
 
 
 def compile_command(
-    model: Annotated[str, typer.Option(help="A name of `artc models list`.")],
+    model: Annotated[
+        str,
+        typer.Option(help="A name of `artc models list`, edm:FILE.pkl, diffusers:FOLDER, or MODULE:ATTRIBUTE."),
+    ],
     nfe: Annotated[str, typer.Option(help="Denoiser calls per sample, one schedule each, such as 3,9,13.")],
     solver: Annotated[str, typer.Option(help="euler, heun, rk4 or dpmpp_2m; several with commas.")] = "heun",
     method: Annotated[str, typer.Option(help="art-rl, closed-form or dp.")] = "art-rl",
     seed: Annotated[int, typer.Option(help="The same seed gives the same artifact.")] = 0,
     device: Device = "auto",
     trajectories: Annotated[int, typer.Option(help="Trajectories to learn from; 128 calls each.")] = 256,
+    labels: Labels = "",
+    guidance: Annotated[
+        float | None, typer.Option(help="Scale of classifier-free guidance; every NFE then counts double.")
+    ] = None,
+    sigma_min: Annotated[float | None, typer.Option(help="Lowest noise level. Default: the model's.")] = None,
+    sigma_max: Annotated[float | None, typer.Option(help="Highest noise level. Default: the model's.")] = None,
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16, for files and folders.")] = "float32",
+    model_arg: ModelArg = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: MODEL.art.json.")] = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -26,28 +51,47 @@ def compile_command(
 ) -> None:
     """Learn schedules for a model and write them to an artifact."""
     console = Console(json=as_json, quiet=quiet)
-    path = output or Path(f"{model.replace(':', '-').replace('/', '-')}.art.json")
-    budgets, solvers = parse_nfe(nfe), parse_names(solver)
+    budgets, solvers, chosen = parse_nfe(nfe), parse_names(solver), parse_labels(labels)
     check_seed(seed)
     # What can be refused is refused here, most of it before torch is loaded and all before there is work to lose.
     from artc.artifact import steps_for
     from artc.artifact.writing import check_writable
-    from artc.models.registry import find
+    from artc.models.published.catalogue import PUBLISHED
+    from artc.models.published.store import present
+    from artc.models.ranges import Range
+    from artc.models.sources import Source, parse
 
-    entry = find(model)
+    kind, place = parse(model)
+    within = Range(sigma_min=sigma_min, sigma_max=sigma_max)
+    source = Source(kind=kind, place=place, arguments=parse_arguments(model_arg), range=within, precision=precision)
     for name in solvers:
         for budget in budgets:
-            steps_for(name, budget)
+            steps_for(name, budget, 1 if guidance is None else 2)
+    path = output or Path(f"{re.sub(r'[^A-Za-z0-9._-]+', '-', Path(place).stem if kind == 'edm' else place)}.art.json")
     check_writable(path, force=force)
 
     from artc.evaluation.summary import summary
     from artc.models.score_model import pick_device
+    from artc.models.sources import load
     from artc.pipeline import compile_steps
     from artc.progress import drain
     from artc.request import Request
 
-    request = Request(nfe=budgets, solvers=solvers, method=method, seed=seed, trajectories=trajectories)
-    loaded = entry.load(pick_device(device))
+    request = Request(
+        nfe=budgets,
+        solvers=solvers,
+        method=method,
+        seed=seed,
+        trajectories=trajectories,
+        labels=chosen,
+        guidance=guidance,
+    )
+    where = pick_device(device)
+    if source.kind == "published" and not present(PUBLISHED[place]):
+        fetch(console, PUBLISHED[place])
+    loaded = load(source, where)
+    for notice in loaded.notices:
+        console.note(notice)
     with console.progress() as show:
         artifact = drain(compile_steps(loaded, request), show)
     artifact.save(path, force=force)

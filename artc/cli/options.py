@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +18,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as one JSO
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No tables, no progress.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Labels = Annotated[str, typer.Option(help="Classes to draw from, such as 0,3. Default: all, uniformly.")]
+ModelArg = Annotated[
+    list[str] | None, typer.Option(help="name=value for the function of MODULE:ATTRIBUTE; may be repeated.")
+]
 
 
 def load(path: Path) -> Artifact:
@@ -36,6 +41,14 @@ def parse_names(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(","))
 
 
+def parse_labels(text: str) -> tuple[int, ...]:
+    """Turn `0,3` into classes; nothing means all of them. Raises InputError for what is no whole number."""
+    words = parse_names(text) if text else ()
+    if not all(word.isdecimal() and len(word) < 9 for word in words):
+        raise InputError(f"--labels {text!r} are not whole numbers from 0.", hint="Try --labels 0,3.")
+    return tuple(map(int, words))
+
+
 def check_seed(seed: int) -> None:
     """Raise InputError for a seed that torch or an artifact could not take."""
     if not 0 <= seed < 2**32:
@@ -53,3 +66,25 @@ def parse_nfe(text: str) -> tuple[int, ...]:
             raise BudgetError(f"--nfe {value} is given twice.", hint="Give each once.")
         budgets.append(value)
     return tuple(budgets)
+
+
+def parse_arguments(words: list[str] | None) -> dict[str, Any]:
+    """`size=64` as {"size": 64}: numbers, tuples, true, false and none as Python's, anything else as text."""
+    arguments: dict[str, Any] = {}
+    for word in words or []:
+        name, equals, text = word.partition("=")
+        if not (equals and name.isidentifier()) or name in arguments:
+            twice = " is given twice." if name in arguments else " is not of the form name=value."
+            raise InputError(f"--model-arg {word!r}{twice}", hint="Such as --model-arg size=64.")
+        arguments[name] = _value(text)
+    return arguments
+
+
+def _value(text: str) -> Any:
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from artc.artifact import Evaluation, ModelInfo, Schedule, steps_for
+from artc.artifact import Evaluation, ModelInfo, Schedule
 from artc.errors import InputError
+from artc.models.domains import domain_grid, unscaled_sigma
+from artc.models.score_model import Fields, Latents
 from artc.progress import Progress
-from artc.sampling.grids import GRIDS, baseline
-from artc.sampling.solvers import SOLVERS, Field, find_solver
+from artc.sampling.grids import baseline, grid_for, names_for
+from artc.sampling.solvers import SOLVERS, find_solver
 from artc.sampling.trajectories import sample
 
 
@@ -34,7 +36,7 @@ class EndpointError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Teacher:
-    """The reference: Heun on Karras' grid of so many steps."""
+    """The reference: Heun on Karras' grid of so many steps, for a flow model the same grid in its domain."""
 
     steps: int
     solver: str = "heun"
@@ -43,10 +45,11 @@ class Teacher:
     def calls(self) -> int:
         return 2 * self.steps - 1
 
-    def endpoints(self, denoise: Field, noise: Tensor, info: ModelInfo) -> Tensor:
-        """The teacher's samples of unit noise `(n, *S)`."""
-        sigmas = baseline("edm", self.steps, info.sigma_min, info.sigma_max).tolist()
-        return sample(denoise, noise, sigmas, SOLVERS[self.solver])
+    def endpoints(self, fields: Fields, latents: Latents, info: ModelInfo) -> Tensor:
+        """The teacher's samples `(n, *S)`."""
+        low, high = unscaled_sigma([info.sigma_min, info.sigma_max], info.domain).tolist()
+        sigmas = domain_grid(baseline("edm", self.steps, low, high), info)
+        return sample(fields, latents, sigmas, SOLVERS[self.solver])
 
 
 def endpoint_error(samples: Tensor, references: Tensor) -> EndpointError:
@@ -65,22 +68,23 @@ def paired_wins(ours: EndpointError, theirs: EndpointError) -> float:
 
 
 def compare(
-    denoise: Field, noise: Tensor, info: ModelInfo, schedules: Mapping[tuple[str, int], Schedule], teacher: Teacher
+    fields: Fields, latents: Latents, info: ModelInfo, schedules: Mapping[tuple[str, int], Schedule], teacher: Teacher
 ) -> Generator[Progress, None, dict[tuple[str, int], dict[str, EndpointError]]]:
     """Errors of each schedule, named `schedule`, and of every baseline grid at equal NFE, on the same noises."""
-    total = len(noise) * (teacher.calls + sum((1 + len(GRIDS)) * nfe for _, nfe in schedules))
-    references = teacher.endpoints(denoise, noise, info)
-    done = len(noise) * teacher.calls
+    names = names_for(info)
+    total = len(latents) * (info.cost * teacher.calls + sum((1 + len(names)) * nfe for _, nfe in schedules))
+    yield Progress(done=0, total=total)
+    references = teacher.endpoints(fields, latents, info)
+    done = len(latents) * info.cost * teacher.calls
     yield Progress(done=done, total=total)
     errors: dict[tuple[str, int], dict[str, EndpointError]] = {}
     for (solver, nfe), schedule in schedules.items():
-        steps = steps_for(solver, nfe)
-        grids = {name: tuple(baseline(name, steps, info.sigma_min, info.sigma_max).tolist()) for name in GRIDS}
+        grids = {name: tuple(grid_for(name, schedule.steps, info).tolist()) for name in names}
         errors[solver, nfe] = {}
         for name, sigmas in {"schedule": schedule.sigmas, **grids}.items():
-            reached = sample(denoise, noise, sigmas, find_solver(solver))
+            reached = sample(fields, latents, sigmas, find_solver(solver))
             errors[solver, nfe][name] = endpoint_error(reached, references)
-            done += len(noise) * nfe
+            done += len(latents) * nfe
             yield Progress(done=done, total=total)
     return errors
 

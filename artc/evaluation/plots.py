@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from artc.artifact import Artifact
 from artc.artifact.writing import check_writable, write_whole
 from artc.errors import InputError, OutputError
-from artc.sampling.grids import GRIDS, baseline
+from artc.sampling.grids import grid_for, names_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 OURS = "#0072B2"
-OTHERS = {"edm": "#D55E00", "edm-free": "#E69F00", "logsnr": "#009E73", "uniform": "#999999"}
+OTHERS = {"edm": "#D55E00", "edm-free": "#E69F00", "logsnr": "#009E73", "uniform": "#999999", "shifted": "#56B4E9"}
 FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -116,9 +116,9 @@ def _draw_warp(axes: Axes, artifact: Artifact) -> None:
     warp, model = artifact.warp, artifact.model
     floor = model.sigma_min / 4
     axes.plot(warp.clock, np.maximum(warp.sigma, floor), color=OURS, linewidth=2.5, label="compiled")
-    for name, color in OTHERS.items():
-        sigmas = baseline(name, 128, model.sigma_min, model.sigma_max)
-        axes.plot(np.linspace(0, 1, 129), np.maximum(sigmas, floor), color=color, linewidth=1, label=name)
+    for name in names_for(model):
+        sigmas = grid_for(name, 128, model)
+        axes.plot(np.linspace(0, 1, 129), np.maximum(sigmas, floor), color=OTHERS[name], linewidth=1, label=name)
     axes.set(yscale="log", xlabel="clock", ylabel="sigma", title="where the clock is spent")
     axes.legend(frameon=False)
 
@@ -137,7 +137,7 @@ def _draw_nodes(axes: Axes, artifact: Artifact) -> None:
     model, rows = artifact.model, list(artifact.schedules)
     floor = model.sigma_min / 4
     for row, schedule in enumerate(rows):
-        other = baseline("edm", schedule.steps, model.sigma_min, model.sigma_max).tolist()
+        other = grid_for("edm", schedule.steps, model).tolist()
         _draw_row(axes, row + 0.15, schedule.sigmas, floor, OURS, "compiled" if row == 0 else None)
         _draw_row(axes, row - 0.15, other, floor, OTHERS["edm"], "edm" if row == 0 else None)
     axes.set(xscale="log", xlabel="sigma (the last node is 0, drawn at the right edge)", title="nodes of each grid")
@@ -163,7 +163,7 @@ def _draw_errors(axes: Axes, artifact: Artifact) -> None:
         axes.text(0.5, 0.5, "nothing measured", ha="center", transform=axes.transAxes)
         return
     nfe = [schedule.nfe for schedule in measured]
-    for name in GRIDS:
+    for name in names_for(artifact.model):
         values = [schedule.evaluation[0].baselines.get(name, math.nan) for schedule in measured]
         axes.plot(nfe, values, "o-", color=OTHERS[name], linewidth=1, markersize=4, label=name)
     ours = [schedule.evaluation[0] for schedule in measured]

@@ -25,6 +25,10 @@ def summary(artifact: Artifact) -> dict[str, Any]:
             "shape": list(model.shape),
             "sigma_min": model.sigma_min,
             "sigma_max": model.sigma_max,
+            "shift": model.shift,
+            "prediction": model.prediction,
+            "conditioning": model.conditioning,
+            "guidance": None if model.guidance is None else model.guidance.scale,
         },
         "method": made.method,
         "seed": made.seed,
@@ -82,10 +86,14 @@ def detail_facts(artifact: Artifact) -> list[tuple[str, str]]:
     facts = [
         ("model", f"{model.source}, shape {' x '.join(map(str, model.shape))}, domain {model.domain}"),
         ("weights", f"sha256 {model.sha256}" if model.sha256 else "none (analytic, or a Python callable)"),
-        ("sigma", f"{model.sigma_max:g} to 0; the model knows {model.sigma_min:g} and above"),
+        ("sigma", f"{model.sigma_max:g} to 0; the model knows {model.sigma_min:g} and above{_asked(artifact)}"),
         ("made by", f"artc {made.artc}, torch {made.torch}, on {made.device}, seed {made.seed}"),
         ("cost", f"{made.score_evals:,} denoiser calls, {sum(_stages(artifact).values()):.1f} s"),
     ]
+    if model.shift is not None:
+        facts.insert(3, ("shift", f"{model.shift:g}, already inside sigma"))
+    if model.conditioning != "none":
+        facts.insert(1, (model.conditioning, _condition(artifact)))
     if artifact.stiffness is not None:
         facts.append(("state", f"a clock that reads the state could save {artifact.stiffness.state_gain:.1%} more"))
     curve = made.diagnostics.get("learning_curve")
@@ -95,6 +103,28 @@ def detail_facts(artifact: Artifact) -> list[tuple[str, str]]:
         )
     facts.append(("digest", artifact.digest))
     return facts
+
+
+def _condition(artifact: Artifact) -> str:
+    """Which classes or prompts the schedules are for, and under what guidance."""
+    guidance, labels = artifact.model.guidance, _record(artifact).get("labels")
+    which = f"labels {', '.join(map(str, labels))}" if isinstance(labels, list) else "labels drawn uniformly"
+    if guidance is None:
+        return f"{which}, no guidance"
+    return f"{which}, guidance {guidance.scale:g}: {guidance.calls} calls for each denoised value, counted in every NFE"
+
+
+def _asked(artifact: Artifact) -> str:
+    asked = _record(artifact).get("sigma_asked")
+    if not (isinstance(asked, list) and len(asked) == 2 and all(map(_is_number, asked))):
+        return ""
+    return f" ({asked[1]:g} to {asked[0]:g} was asked)"
+
+
+def _record(artifact: Artifact) -> Mapping[str, Any]:
+    """What the loader of the model put on record; free, as every setting is."""
+    record = artifact.provenance.config.get("model")
+    return record if isinstance(record, Mapping) else {}
 
 
 def flattened(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

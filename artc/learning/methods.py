@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from artc.artifact import Certificate, Warp
+from artc.artifact import Certificate, ModelInfo, Warp
 from artc.artifact.types import Origin
 from artc.errors import UnknownNameError
 from artc.learning.actor_critic import LearnerConfig, LearnerUpdate, learn
@@ -22,6 +22,7 @@ from artc.learning.distill import warp_through
 from artc.learning.dynamic_programming import optimal_progress
 from artc.learning.objective import Energy, grid_cost, lower_bound, warp_cost
 from artc.learning.rollouts import mean_path
+from artc.models.domains import domain_grid, domain_warp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +88,10 @@ def find_method(name: str) -> Method:
     return METHODS[name]
 
 
-def bake(learned: Learned, steps: int, training: Energy, held_out: Energy) -> tuple[tuple[float, ...], Certificate]:
-    """The grid of K steps and its certificate, J and J* both taken on held-out trajectories.
+def bake(
+    learned: Learned, steps: int, training: Energy, held_out: Energy, info: ModelInfo
+) -> tuple[tuple[float, ...], Certificate]:
+    """The grid of K steps in the model's domain and its certificate, J and J* both taken on held-out trajectories.
 
     A grid read from a warp carries the certificate of that continuous warp; one made for its K alone carries its own
     J_K, which can only come near J* as K grows.
@@ -96,8 +99,8 @@ def bake(learned: Learned, steps: int, training: Energy, held_out: Energy) -> tu
     bound = lower_bound(held_out)
     if learned.origin == "dp":
         progress = optimal_progress(training, steps)
-        sigmas = tuple(training.coordinate.sigma(progress).tolist())
+        sigmas = domain_grid(training.coordinate.sigma(progress).tolist(), info)
         cost = grid_cost(held_out, progress)
     else:
-        sigmas, cost = learned.warp.baked(steps), warp_cost(held_out, learned.warp)
+        sigmas, cost = domain_warp(learned.warp, info).baked(steps), warp_cost(held_out, learned.warp)
     return sigmas, Certificate(objective=cost, lower_bound=bound, gap=cost / bound - 1.0, order=1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from artc.artifact import ModelInfo
-from artc.errors import InputError, UnknownNameError
+from artc.errors import UnknownNameError
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +50,7 @@ def _analytic(name: str, shape: tuple[int, ...], denoiser: Denoiser, device: tor
         sigma_max=80.0,
         sigma_data=None,
     )
-    return ScoreModel(denoiser=denoiser, info=info, device=device, dtype=torch.float64)
+    return ScoreModel(denoiser=denoiser, info=info, device=device, dtype=torch.float64, own_range=(0.0, math.inf))
 
 
 def _gaussian(device: torch.device) -> ScoreModel:
@@ -83,20 +84,3 @@ def find(name: str) -> Entry:
     if name not in MODELS:
         raise UnknownNameError("model", name, MODELS)
     return MODELS[name]
-
-
-def model_of(info: ModelInfo, device: torch.device) -> ScoreModel:
-    """The model that an artifact was made for.
-
-    Raises InputError when it is not one that artc can find by itself, or when its weights have changed since.
-    """
-    place, _, name = info.source.partition(":")
-    if place not in ("embedded", "analytic") or name not in MODELS:
-        raise InputError(
-            f"The artifact was made for {info.source}, which artc cannot load by itself.",
-            hint="Take its grid with artc.load(path).sigmas(nfe=...) and sample your model with it.",
-        )
-    model = MODELS[name].load(device)
-    if model.info.sha256 != info.sha256 or model.info.shape != info.shape:
-        raise InputError(f"The weights of {name!r} are not those the artifact was made for.", hint="Compile it again.")
-    return model

@@ -8,14 +8,19 @@ its contract, so that a broken one is named at the sigma where it broke instead 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
 from artc.artifact import ModelInfo
 from artc.errors import DenoiserError, DeviceError, InputError, UnknownNameError
+
+NO_CLASS = -1
+"""The label of the unconditional denoiser, in a model that has labels."""
 
 
 class Denoiser(Protocol):
@@ -26,17 +31,71 @@ class Denoiser(Protocol):
         ...
 
 
+class ConditionalDenoiser(Protocol):
+    """`D(x; sigma, c)`: the same given a class (or the place of a prompt) for each sample, `labels (B,)` int64.
+
+    A label of -1 asks for the unconditional D(x; sigma); only guidance does.
+    """
+
+    def __call__(self, x: Tensor, sigma: Tensor, /, labels: Tensor) -> Tensor:
+        """Return E[x0 | x, c] at noise level sigma."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latents:
+    """What samples start from: unit noise `(n, *S)`, and where the model has classes a label for each, `(n,)` int64.
+
+    `batch` of them are walked at once.
+    """
+
+    noise: Tensor
+    labels: Tensor | None = None
+    batch: int = 64
+
+    def __len__(self) -> int:
+        return len(self.noise)
+
+    def split(self, batch: int | None = None) -> Iterator[Latents]:
+        """The same in parts of at most `batch`."""
+        batch = batch or self.batch
+        labels = [None] * len(self.noise) if self.labels is None else self.labels.split(batch)
+        return (Latents(noise=noise, labels=some) for noise, some in zip(self.noise.split(batch), labels, strict=False))
+
+
+Field = Callable[[Tensor, float], Tensor]
+"""A denoiser as solvers call it: a batch in float64 and one sigma for all of it."""
+
+Fields = Callable[[Tensor | None], Field]
+"""From the labels of a batch to its field."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreModel:
     """A denoiser with its identity, its device and the dtype in which it runs.
 
-    Raises InputError when its sigma range is not 0 < sigma_min < sigma_max.
+    Attributes:
+        denoiser: a `Denoiser`, or with `classes` a `ConditionalDenoiser`.
+        classes: number of classes or prompts; 0 for an unconditional model.
+        labels: those that latents draw from, uniformly; empty for all of them.
+        batch: samples to call the network with at once.
+        own_range: sigmas that the network itself knows, where those are more than the range it is used on.
+        record: what else an artifact should say of the model, such as the range that was asked for.
+        notices: sentences that the user should read, such as that the range is narrower than asked.
+
+    Raises InputError when its sigma range is not 0 < sigma_min < sigma_max, or a label is none of its classes.
     """
 
-    denoiser: Denoiser
+    denoiser: Denoiser | ConditionalDenoiser
     info: ModelInfo
     device: torch.device
     dtype: torch.dtype = torch.float32
+    classes: int = 0
+    labels: tuple[int, ...] = ()
+    batch: int = 64
+    own_range: tuple[float, float] | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.info.sigma_min < self.info.sigma_max < float("inf"):
@@ -44,19 +103,33 @@ class ScoreModel:
                 f"The sigma range of {self.info.name} is {self.info.sigma_min:g} to {self.info.sigma_max:g}.",
                 hint="It must satisfy 0 < sigma_min < sigma_max.",
             )
+        for label in self.labels:
+            if not 0 <= label < self.classes:
+                classes = f"classes 0 to {self.classes - 1}" if self.classes else "no classes"
+                raise InputError(f"The label {label} makes no sense: {self.info.name} has {classes}.")
 
-    def noise(self, count: int, seed: int) -> Tensor:
-        """Standard normal latents `(count, *shape)` in float64, the same on every device for one seed."""
+    def latents(self, count: int, seed: int) -> Latents:
+        """Standard normal noise `(count, *shape)` in float64 and labels, the same on every device for one seed."""
         generator = torch.Generator().manual_seed(seed)
-        latents = torch.randn((count, *self.info.shape), generator=generator, dtype=torch.float64)
-        return latents.to(self.device)
+        noise = torch.randn((count, *self.info.shape), generator=generator, dtype=torch.float64)
+        labels = None
+        if self.classes:  # drawn after the noise, which is then the same with labels and without
+            allowed = torch.tensor(self.labels or range(self.classes))
+            labels = allowed[torch.randint(len(allowed), (count,), generator=generator)].to(self.device)
+        return Latents(noise=noise.to(self.device), labels=labels, batch=self.batch)
+
+    def on(self, labels: Tensor | None) -> Denoiser:
+        """The denoiser of a batch with these labels."""
+        if labels is None:
+            return cast("Denoiser", self.denoiser)
+        return partial(cast("ConditionalDenoiser", self.denoiser), labels=labels)
 
 
 class Probe:
     """A counted, checked denoiser for samplers: `(B, *S) float64, sigma -> (B, *S) float64`.
 
     Attributes:
-        calls: denoiser calls so far, counted per sample: a batch of B costs B.
+        calls: network calls so far, counted per sample: a batch of B costs B, and under guidance 2 B.
         seconds: wall time inside the denoiser.
 
     Raises DenoiserError when the denoiser returns another shape or dtype, a NaN or an infinity, or no tensor.
@@ -67,17 +140,22 @@ class Probe:
         self.calls = 0
         self.seconds = 0.0
 
-    def __call__(self, x: Tensor, sigma: float) -> Tensor:
+    def on(self, labels: Tensor | None) -> Field:
+        """The field of a batch with these labels; the probe itself where there are none."""
+        return self if labels is None else partial(self, labels=labels)
+
+    def __call__(self, x: Tensor, sigma: float, labels: Tensor | None = None) -> Tensor:
         model = self.model
+        denoiser = model.on(labels)
         began = time.perf_counter()
         given = x.to(model.dtype)
         level = torch.full((len(x),), sigma, dtype=model.dtype, device=x.device)
         with torch.no_grad():
-            denoised = model.denoiser(given, level)
+            denoised = denoiser(given, level)
         if x.device.type == "cuda":
             torch.cuda.synchronize(x.device)
         self.seconds += time.perf_counter() - began
-        self.calls += len(x)
+        self.calls += len(x) * model.info.cost
         check_denoised(denoised, given, sigma)
         return denoised.to(x.dtype)
 

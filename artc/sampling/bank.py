@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from artc.errors import InputError
+from artc.models.score_model import Fields, Latents
 from artc.progress import Progress
-from artc.sampling.solvers import SOLVERS, Field
+from artc.sampling.solvers import SOLVERS
 from artc.sampling.stiffness import by_secant
 from artc.sampling.trajectories import walk
 
@@ -50,20 +50,21 @@ class TrajectoryBank:
 
 
 def build_bank(
-    denoise: Field, noise: Tensor, *, sigma_min: float, sigma_max: float, nodes: int = 128, batch: int = 64
+    fields: Fields, latents: Latents, *, sigma_min: float, sigma_max: float, nodes: int = 128, batch: int | None = None
 ) -> Generator[Progress, None, TrajectoryBank]:
-    """Walk unit noise `(W, *S)` down the model, yielding progress in denoiser calls; returns the bank."""
+    """Walk unit noise `(W, *S)` down the model, yielding progress in denoised values; returns the bank."""
     sigmas = np.geomspace(sigma_max, sigma_min, nodes)
     # The walk stops at sigma_min: the step past it only serves to take the denoised value there.
     sigmas = np.append(sigmas, 0.0)
-    rows, done, total = [], 0, len(noise) * nodes
-    for latents in noise.split(batch):
+    rows, done, total = [], 0, len(latents) * nodes
+    yield Progress(done=0, total=total)  # before the first call, which may take long
+    for some in latents.split(batch):
         before, row = None, []
-        for visit in walk(denoise, latents * sigma_max, sigmas.tolist(), SOLVERS["dpmpp_2m"]):
+        for visit in walk(fields(some.labels), some.noise * sigma_max, sigmas.tolist(), SOLVERS["dpmpp_2m"]):
             if before is not None:
                 row.append(by_secant(before, visit.denoised, float(sigmas[visit.index - 1]), visit.sigma).cpu().numpy())
             before = visit.denoised
-            done += len(latents)
+            done += len(some)
             yield Progress(done=done, total=total)
         rows.append(np.stack(row, axis=1))
     middle = np.sqrt(sigmas[:-2] * sigmas[1:-1])

@@ -5,7 +5,12 @@ pin their last positive node to sigma_min and then jump to 0, as their authors s
 [sigma_max, sigma_min, 0] and spend a whole step on nothing. `edm-free` is the same curve with every interior node free
 to reach towards 0, so that a win over `edm` can be told from a win over that pinned node.
 
-Sources: Karras et al. 2206.00364, equation 5, rho = 7 (`edm`); Lu et al. 2206.00927 (`logsnr`).
+For a flow model the same curves are taken on its own sigma, as its hosts take them, but for `logsnr`, which is uniform
+in ln(s / (1 - s)). `shifted`, uniform in time before the model's shift m, s = m t / (1 + (m - 1) t), is the grid that
+such models are sampled with by default.
+
+Sources: Karras et al. 2206.00364, equation 5, rho = 7 (`edm`); Lu et al. 2206.00927 (`logsnr`); Esser et al.
+2403.03206, section 5.3.2 (`shifted`).
 """
 
 from __future__ import annotations
@@ -15,7 +20,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from artc.artifact import ModelInfo
 from artc.errors import BudgetError, InputError, UnknownNameError
+from artc.models.domains import domain_grid, unscaled_sigma
 
 Grid = NDArray[np.float64]
 RHO = 7.0
@@ -66,3 +73,30 @@ def baseline(name: str, steps: int, sigma_min: float, sigma_max: float) -> Grid:
     if not 0 < sigma_min < sigma_max:
         raise InputError(f"Expected 0 < sigma_min < sigma_max, not {sigma_min:g} and {sigma_max:g}.")
     return GRIDS[name](steps, sigma_min, sigma_max)
+
+
+def shifted(steps: int, sigma_max: float, shift: float) -> Grid:
+    """s = m t / (1 + (m - 1) t) with t linear in k from where s is sigma_max down to 0, m the shift."""
+    start = sigma_max / (shift - (shift - 1) * sigma_max)
+    time = start * (1 - np.arange(steps + 1) / steps)
+    grid: Grid = shift * time / (1 + (shift - 1) * time)
+    grid[0] = sigma_max
+    return grid
+
+
+def names_for(info: ModelInfo) -> tuple[str, ...]:
+    """The grids that make sense for a model: all of `GRIDS`, and `shifted` for a flow model that has a shift."""
+    return (*GRIDS, "shifted") if info.domain == "flow" and info.shift not in (None, 1.0) else tuple(GRIDS)
+
+
+def grid_for(name: str, steps: int, info: ModelInfo) -> Grid:
+    """A named grid for a model, in its domain; raises what `baseline` raises."""
+    if name == "shifted" and name in names_for(info):
+        assert info.shift is not None
+        return shifted(steps, info.sigma_max, info.shift)
+    if name == "logsnr" and info.domain == "flow":
+        low, high = unscaled_sigma([info.sigma_min, info.sigma_max], "flow").tolist()
+        return np.array(domain_grid(baseline(name, steps, low, high), info))
+    if name not in GRIDS:
+        raise UnknownNameError("grid", name, names_for(info))
+    return baseline(name, steps, info.sigma_min, info.sigma_max)

@@ -19,8 +19,7 @@ import math
 import torch
 from torch import Tensor
 
-from artc.models.score_model import Denoiser
-from artc.sampling.solvers import Field
+from artc.models.score_model import Denoiser, Field
 
 
 def rms(values: Tensor) -> Tensor:

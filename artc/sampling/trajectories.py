@@ -12,7 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from artc.sampling.solvers import Field, Solver
+from artc.models.score_model import Field, Fields, Latents
+from artc.sampling.solvers import Solver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ def walk(denoise: Field, x: Tensor, sigmas: Sequence[float], solver: Solver) -> 
 
     Args:
         denoise: D(x; sigma) on a batch.
-        x: `(B, *S)` at sigmas[0], that is data plus sigmas[0] times unit noise.
+        x: `(B, *S)` at sigmas[0], where it is all but sigmas[0] times unit noise.
         sigmas: strictly decreasing; the last may be 0.
     """
     memory = None
@@ -41,12 +42,14 @@ def walk(denoise: Field, x: Tensor, sigmas: Sequence[float], solver: Solver) -> 
         yield Visit(index=index, sigma=float(sigma), sigma_next=float(sigma_next), denoised=step.denoised, x=x)
 
 
-def sample(denoise: Field, noise: Tensor, sigmas: Sequence[float], solver: Solver, *, batch: int = 64) -> Tensor:
-    """The samples `(B, *S)` that a grid makes of unit noise `(B, *S)`, a batch at a time."""
+def sample(
+    fields: Fields, latents: Latents, sigmas: Sequence[float], solver: Solver, *, batch: int | None = None
+) -> Tensor:
+    """The samples `(n, *S)` that a grid makes of unit noise `(n, *S)` and its labels, a batch at a time."""
     finished = []
-    for latents in noise.split(batch):
-        x = latents * float(sigmas[0])
-        for visit in walk(denoise, x, sigmas, solver):
+    for some in latents.split(batch):
+        x = some.noise * float(sigmas[0])
+        for visit in walk(fields(some.labels), x, sigmas, solver):
             x = visit.x
         finished.append(x)
     return torch.cat(finished)

@@ -37,7 +37,7 @@ def figures(samples: torch.Tensor) -> dict[str, Any]:
 
 def calls_per_second(probe: Probe, batch: int = 64, rounds: int = 40) -> float:
     """Denoiser calls of one sample each that the machine makes in a second."""
-    noise = probe.model.noise(batch, seed=0)
+    noise = probe.model.latents(batch, seed=0).noise
     probe(noise, 1.0)
     began = time.perf_counter()
     for _ in range(rounds):
@@ -54,7 +54,7 @@ def main() -> None:
     options = parser.parse_args()
     model, teacher = find("mnist").load(torch.device("cpu")), Teacher(steps=64)
     probe = Probe(model)
-    drawn = teacher.endpoints(probe, model.noise(options.samples, options.seed), model.info)
+    drawn = teacher.endpoints(probe.on, model.latents(options.samples, options.seed), model.info)
     card = json.loads((options.folder / "mnist.json").read_text(encoding="utf-8"))
     card["figures"] = {
         "command": "python -m artc.training.judge --folder artc/models/embedded --picture artifacts/mnist/teacher.png",

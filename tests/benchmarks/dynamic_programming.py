@@ -27,7 +27,7 @@ def run() -> None:
     """Train at each K with each seed, and compare with dynamic programming on the same costs."""
     model = find("gaussian").load(torch.device("cpu"))
     info = model.info
-    bank = drain(build_bank(Probe(model), model.noise(64, 0), sigma_min=info.sigma_min, sigma_max=info.sigma_max))
+    bank = drain(build_bank(Probe(model).on, model.latents(64, 0), sigma_min=info.sigma_min, sigma_max=info.sigma_max))
     energy = energy_of(bank, Coordinate(info.sigma_min, info.sigma_max))
     results = []
     for steps in STEPS:

@@ -24,7 +24,7 @@ def run() -> None:
     model = model_of(artifact.model, torch.device("cpu"))
     probe, teacher = Probe(model), Teacher(steps=TEACHER)
     schedules = {(schedule.solver, schedule.nfe): schedule for schedule in artifact.schedules}
-    errors = drain(compare(probe, model.noise(NOISES, SEED), model.info, schedules, teacher))
+    errors = drain(compare(probe.on, model.latents(NOISES, SEED), model.info, schedules, teacher))
     results = []
     for (solver, nfe), found in errors.items():
         ours = found["schedule"]

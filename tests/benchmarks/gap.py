@@ -28,9 +28,9 @@ def run() -> None:
         coordinate = Coordinate(model.info.sigma_min, model.info.sigma_max)
         for seed in SEEDS:
             request, probe = Request(nfe=(9,), seed=seed), Probe(model)
-            noise = model.noise(request.trajectories, request.bank_seed)
+            latents = model.latents(request.trajectories, request.bank_seed)
             limits = {"sigma_min": model.info.sigma_min, "sigma_max": model.info.sigma_max}
-            bank = drain(build_bank(probe, noise, nodes=request.nodes, **limits))
+            bank = drain(build_bank(probe.on, latents, nodes=request.nodes, **limits))
             training, held_out = (energy_of(part, coordinate) for part in bank.split(request.trajectories // 4))
             learned = drain(find_method("art-rl")(training, seed))
             results.append(

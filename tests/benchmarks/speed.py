@@ -28,7 +28,7 @@ ARTC = str(Path(sys.executable).parent / "artc")
 def seconds_for_calls() -> float:
     """Wall seconds of 10,000 denoiser calls of the embedded model, float32, in batches of 64."""
     probe = Probe(find("mnist").load(torch.device("cpu")))
-    noise = probe.model.noise(64, seed=0)
+    noise = probe.model.latents(64, seed=0).noise
     probe(noise, 1.0)
     began, before = time.perf_counter(), probe.calls
     while probe.calls - before < CALLS:

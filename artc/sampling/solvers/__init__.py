@@ -5,7 +5,7 @@ from __future__ import annotations
 from artc.errors import UnknownNameError
 
 from . import dpmpp_2m, euler, heun, rk4
-from .solver import Field, Memory, Rule, Solver, Step
+from .solver import Memory, Rule, Solver, Step
 
 SOLVERS: dict[str, Solver] = {
     "euler": Solver(name="euler", step=euler.step),
@@ -22,4 +22,4 @@ def find_solver(name: str) -> Solver:
     return SOLVERS[name]
 
 
-__all__ = ["SOLVERS", "Field", "Memory", "Rule", "Solver", "Step", "find_solver"]
+__all__ = ["SOLVERS", "Memory", "Rule", "Solver", "Step", "find_solver"]

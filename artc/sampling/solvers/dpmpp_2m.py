@@ -15,7 +15,9 @@ import math
 
 from torch import Tensor
 
-from .solver import Field, Memory, Step
+from artc.models.score_model import Field
+
+from .solver import Memory, Step
 
 
 def step(denoise: Field, x: Tensor, sigma: float, sigma_next: float, memory: Memory = None) -> Step:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .solver import Field, Memory, Step
+from artc.models.score_model import Field
+
+from .solver import Memory, Step
 
 
 def step(denoise: Field, x: Tensor, sigma: float, sigma_next: float, memory: Memory = None) -> Step:

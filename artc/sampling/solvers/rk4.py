@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from artc.models.score_model import Field
+
 from . import euler
-from .solver import Field, Memory, Step, slope
+from .solver import Memory, Step, slope
 
 
 def step(denoise: Field, x: Tensor, sigma: float, sigma_next: float, memory: Memory = None) -> Step:

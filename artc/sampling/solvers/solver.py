@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from artc.artifact import BUDGETS
+from artc.models.score_model import Field
 
-Field = Callable[[Tensor, float], Tensor]  # D(x; sigma) on a batch, sigma a plain number
 Memory = tuple[Tensor, float] | None  # denoised value and sigma of the step before; None at the first
 
 
