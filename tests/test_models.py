@@ -1,3 +1,4 @@
+import copy
 import hashlib
 import math
 
@@ -17,6 +18,7 @@ from artc.models.preconditioning import EDM, Preconditioned
 from artc.models.registry import MODELS, find
 from artc.models.score_model import pick_device
 from artc.models.unet import UNet
+from artc.sampling.stiffness import by_difference, by_jvp
 
 # -------------------------------------------------------------------------------- models known exactly
 
@@ -199,6 +201,15 @@ def test_at_great_noise_an_analytic_model_knows_only_the_mean_of_its_data(name, 
 def test_the_registered_gaussian_halves_x_where_noise_equals_data(load, field):
     x = torch.linspace(-2, 2, 16, dtype=torch.float64)[None]
     torch.testing.assert_close(field(load("gaussian").denoiser)(x, 0.5), x / 2)
+
+
+def test_the_embedded_network_has_the_forward_derivative_that_differences_find(load):
+    model = load("mnist")
+    x = 0.5 * model.latents(3, seed=1).noise.float()
+    double = copy.deepcopy(model.denoiser).double()  # for the differences; the derivative is that of the network itself
+    found = by_jvp(model.denoiser, x, 0.5)
+    near = by_difference(lambda x, sigma: double(x, torch.full((len(x),), sigma, dtype=x.dtype)), x.double(), 0.5)
+    torch.testing.assert_close(found.double(), near, rtol=0.01, atol=0)
 
 
 def test_an_unknown_model_names_the_close_ones():

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from safetensors.torch import load
+from torch import Tensor
 
 from artc.artifact import ModelInfo
 from artc.models.cards import card, weight_bytes
-from artc.models.preconditioning import EDMDenoiser
+from artc.models.preconditioning import EDM, Preconditioned
 from artc.models.score_model import ScoreModel
 from artc.models.unet import UNet
 
@@ -20,11 +21,19 @@ def unet(architecture: dict[str, Any]) -> UNet:
     return UNet(**settings)
 
 
+def named_weights(content: bytes) -> dict[str, Tensor]:
+    """The tensors of a weight file under the names that `Preconditioned` has for them.
+
+    Every name begins with that of the raw network: `network` in the files that ship, `model` in those made since.
+    """
+    return {f"model.{name.split('.', 1)[1]}": tensor for name, tensor in load(content).items()}
+
+
 def load_embedded(name: str, device: torch.device) -> ScoreModel:
     """An embedded denoiser, in float32 and channels-last, ready to be sampled."""
     facts = card(name)
-    model = EDMDenoiser(unet(facts["architecture"]), facts["sigma_data"])
-    model.load_state_dict(load(weight_bytes(name)))
+    model = Preconditioned(unet(facts["architecture"]), EDM(sigma_data=facts["sigma_data"]))
+    model.load_state_dict(named_weights(weight_bytes(name)))
     model.eval().requires_grad_(False)
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     info = ModelInfo(

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from artc.models.forward_mode import GroupNorm
+
 GROUPS = 8
 
 
@@ -46,10 +48,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(GROUPS, channels)
+        self.norm1 = GroupNorm(GROUPS, channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.modulation = nn.Linear(width, 2 * channels)
-        self.norm2 = nn.GroupNorm(GROUPS, channels)
+        self.norm2 = GroupNorm(GROUPS, channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         # Each block starts as its skip connection: the untrained network is well-behaved at any depth.
         nn.init.zeros_(self.conv2.weight)
@@ -68,7 +70,7 @@ class Attention(nn.Module):
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm = nn.GroupNorm(GROUPS, channels)
+        self.norm = GroupNorm(GROUPS, channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
         nn.init.zeros_(self.out.weight)
@@ -108,7 +110,7 @@ class UNet(nn.Module):
         self.shrink = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairs)
         self.grow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairs)
         self.attention = Attention(widths[-1], heads)
-        self.norm = nn.GroupNorm(GROUPS, widths[0])
+        self.norm = GroupNorm(GROUPS, widths[0])
         self.head = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
         nn.init.zeros_(self.head.weight)
 

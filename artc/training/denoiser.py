@@ -30,11 +30,11 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from artc.models.embedded import unet
-from artc.models.preconditioning import EDMDenoiser
+from artc.models.embedded import named_weights, unet
+from artc.models.preconditioning import EDM, Preconditioned
 from artc.training.digits import load_images, normalize
 
 ARCHITECTURE: dict[str, Any] = {"channels": 1, "widths": [32, 80, 128], "blocks": 1, "heads": 4}
@@ -66,8 +66,8 @@ class TrainingConfig:
 class TrainingState:
     """What a checkpoint holds; a run continues from it as if it had never stopped."""
 
-    model: EDMDenoiser
-    average: EDMDenoiser
+    model: Preconditioned
+    average: Preconditioned
     optimizer: torch.optim.Adam
     generator: torch.Generator
     step: int = 0
@@ -75,8 +75,8 @@ class TrainingState:
     loss: float = math.nan
 
 
-def build(config: TrainingConfig) -> EDMDenoiser:
-    model = EDMDenoiser(unet(ARCHITECTURE), config.sigma_data)
+def build(config: TrainingConfig) -> Preconditioned:
+    model = Preconditioned(unet(ARCHITECTURE), EDM(sigma_data=config.sigma_data))
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     return model
 
@@ -101,9 +101,9 @@ def draw_sigmas(count: int, config: TrainingConfig, generator: torch.Generator) 
     return torch.where(chosen, uniform, normal).clamp(low, high).exp()
 
 
-def edm_loss(model: EDMDenoiser, images: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+def edm_loss(model: Preconditioned, images: Tensor, sigma: Tensor, noise: Tensor, sigma_data: float) -> Tensor:
     level = sigma[:, None, None, None]
-    weight = (level.square() + model.sigma_data**2) / (level * model.sigma_data).square()
+    weight = (level.square() + sigma_data**2) / (level * sigma_data).square()
     denoised = model(images + level * noise, sigma)
     loss: Tensor = (weight * (denoised - images).square()).mean()
     return loss
@@ -127,7 +127,7 @@ def train(state: TrainingState, images: Tensor, config: TrainingConfig, *, bfloa
         for group in state.optimizer.param_groups:
             group["lr"] = rate_at(state.step, config)
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            loss = edm_loss(state.model, clean, sigma, noise)
+            loss = edm_loss(state.model, clean, sigma, noise, config.sigma_data)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         state.optimizer.step()
@@ -174,7 +174,7 @@ def load_checkpoint(path: Path, state: TrainingState, config: TrainingConfig) ->
     state.step, state.seconds, state.loss = progress["step"], progress["seconds"], progress["loss"]
 
 
-def held_out_loss(model: EDMDenoiser, images: Tensor, config: TrainingConfig) -> float:
+def held_out_loss(model: Preconditioned, images: Tensor, config: TrainingConfig) -> float:
     """The training loss on 10,000 images never trained on, in float32, with noise of a seed of its own."""
     generator = torch.Generator().manual_seed(config.seed + 1)
     device, losses = next(model.parameters()).device, []
@@ -183,14 +183,15 @@ def held_out_loss(model: EDMDenoiser, images: Tensor, config: TrainingConfig) ->
         sigma = draw_sigmas(len(clean), config, generator)
         noise = torch.randn(clean.shape, generator=generator)
         with torch.no_grad():
-            losses.append(edm_loss(model, clean.to(device), sigma.to(device), noise.to(device)).item())
+            loss = edm_loss(model, clean.to(device), sigma.to(device), noise.to(device), config.sigma_data)
+            losses.append(loss.item())
     return sum(losses) / len(losses)
 
 
 def go_on_from(folder: Path, state: TrainingState) -> list[dict[str, Any]]:
     """Take the averaged weights of an earlier run as the start of this one; returns the runs in its card."""
     for model in (state.model, state.average):
-        model.load_state_dict(load_file(folder / "mnist.safetensors"))
+        model.load_state_dict(named_weights((folder / "mnist.safetensors").read_bytes()))
     runs: list[dict[str, Any]] = json.loads((folder / "mnist.json").read_text(encoding="utf-8"))["training"]
     return runs
 

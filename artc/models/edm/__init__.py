@@ -1,1 +1,1 @@
-"""Networks and weights in the format of NVlabs EDM, read as data."""
+"""The networks of EDM, written from the papers, and how the weights of a snapshot get into them."""

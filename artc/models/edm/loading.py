@@ -1,0 +1,103 @@
+"""From a file of NVlabs EDM to a model that can be compiled: read as data, built by our code, checked key by key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from artc.artifact import ModelInfo
+from artc.errors import DeviceError, InputError
+from artc.models.checksums import sha256_of
+from artc.models.edm.networks import build
+from artc.models.preconditioning import Preconditioned
+from artc.models.score_model import ScoreModel
+from artc.models.snapshots.unpickling import EDMFile, read_edm
+
+SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
+"""What EDM's own sampler asks of every network (2206.00364, table 1); it gets less where the network knows less."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OneHot:
+    """Labels as the network takes them: a row with a 1 at the class, and a row of zeros for no class."""
+
+    network: Preconditioned
+
+    def __call__(self, x: Tensor, sigma: Tensor, /, labels: Tensor) -> Tensor:
+        rows = one_hot(labels.clamp(min=0), self.network.label_dim) * (labels >= 0)[:, None]
+        denoised: Tensor = self.network(x, sigma, rows)
+        return denoised
+
+
+def load_edm(
+    path: Path, device: torch.device, *, precision: torch.dtype = torch.float32, sha256: str | None = None
+) -> ScoreModel:
+    """The averaged network of an EDM snapshot, channels-last, on the range that EDM samples it with.
+
+    Args:
+        precision: in which the raw network computes; preconditioning stays in float32.
+        sha256: of the file, where the caller knows it.
+
+    Raises InputError when the file is not what EDM writes, or its weights do not fit its own description.
+    """
+    if precision is torch.float16 and device.type != "cuda":
+        raise DeviceError("float16 needs CUDA.", hint="Use --precision bfloat16 or float32.")
+    file = read_edm(path)
+    network = _network(file, path, precision).to(device)
+    file.state.clear()  # or the weights would be in memory twice from here on
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    config = file.config
+    resolution, channels = config["img_resolution"], config["img_channels"]
+    info = ModelInfo(
+        name=path.stem,
+        source=f"edm:{path}",
+        sha256=sha256 or sha256_of(path),
+        domain="ve",
+        shift=None,
+        prediction="denoised",
+        shape=(channels, resolution, resolution),
+        conditioning="class" if network.label_dim else "none",
+        sigma_min=SIGMA_MIN,
+        sigma_max=SIGMA_MAX,
+        sigma_data=config.get("sigma_data", 0.5) if file.class_name == "EDMPrecond" else None,
+    )
+    record = {"preconditioning": file.class_name, "network": config.get("model_type"), "module_src_sha256": file.source_sha256}
+    return ScoreModel(
+        denoiser=_OneHot(network) if network.label_dim else network,
+        info=info,
+        device=device,
+        classes=network.label_dim,
+        batch=_batch(network, device),
+        own_range=(network.sigma_min, network.sigma_max),
+        record=record,
+    )
+
+
+def _network(file: EDMFile, path: Path, precision: torch.dtype) -> Preconditioned:
+    config = {"precond": file.class_name, **file.config}
+    try:
+        network = build(config, device=torch.device("meta"), precision=precision)
+        # assign: the tensors of the file become those of the network, so that weights are in memory once
+        state = {name: tensor.float() for name, tensor in file.state.items()}
+        network.load_state_dict(state, strict=True, assign=True)
+    except InputError as error:
+        raise InputError(f"{str(path)!r}: {error.message}", hint=error.hint) from error
+    except RuntimeError as error:  # torch's one error for missing, unexpected and misshapen weights
+        first = " ".join(str(error).splitlines()[1:2]).strip() or str(error)
+        raise InputError(f"{str(path)!r}: its weights do not fit the network it describes: {first}") from error
+    return network.eval().requires_grad_(False)
+
+
+def _batch(network: Preconditioned, device: torch.device) -> int:
+    """Images at once: what keeps the processor busy, and on a CPU the activations smaller than the weights.
+
+    The activations of one image take about a sixth of what the weights of such a network do.
+    """
+    if device.type == "cuda":
+        return 256
+    weights = sum(weight.numel() * weight.element_size() for weight in network.parameters())
+    return max(4, min(64, 400_000_000 // weights))
