@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from artc.artifact import Artifact
     from artc.artifact import read as load
     from artc.errors import ArtcError
+    from artc.models.adapters import adapt
     from artc.models.custom import score_model
+    from artc.models.diffusers.pipeline import from_pipeline
     from artc.models.score_model import ScoreModel
+    from artc.models.times import cosine_times, discrete_times, flow_times, linear_vp_times, sigma_times
     from artc.pipeline import compile  # noqa: A004 - the command line's own word
 
 _HOMES = {
@@ -27,10 +30,31 @@ _HOMES = {
     "compile": ("artc.pipeline", "compile"),
     "load": ("artc.artifact", "read"),
     "ScoreModel": ("artc.models.score_model", "ScoreModel"),
+    "adapt": ("artc.models.adapters", "adapt"),
+    "cosine_times": ("artc.models.times", "cosine_times"),
+    "discrete_times": ("artc.models.times", "discrete_times"),
+    "flow_times": ("artc.models.times", "flow_times"),
+    "from_pipeline": ("artc.models.diffusers.pipeline", "from_pipeline"),
+    "linear_vp_times": ("artc.models.times", "linear_vp_times"),
     "score_model": ("artc.models.custom", "score_model"),
+    "sigma_times": ("artc.models.times", "sigma_times"),
 }
 
-__all__ = ["ArtcError", "Artifact", "ScoreModel", "compile", "load", "score_model"]
+__all__ = [
+    "ArtcError",
+    "Artifact",
+    "ScoreModel",
+    "adapt",
+    "compile",
+    "cosine_times",
+    "discrete_times",
+    "flow_times",
+    "from_pipeline",
+    "linear_vp_times",
+    "load",
+    "score_model",
+    "sigma_times",
+]
 
 
 def __getattr__(name: str) -> Any:
