@@ -6,7 +6,7 @@ The stages stand in order in `compile_steps`, a generator: the caller owns the p
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, Protocol, SupportsIndex, TypeVar
@@ -18,6 +18,7 @@ from artc.arguments import whole
 from artc.artifact import Artifact, Coordinate, Created, Provenance, Schedule, Stiffness, steps_for
 from artc.errors import InputError
 from artc.evaluation.endpoint import Teacher, as_evaluation, compare
+from artc.evaluation.selection import refine_losers
 from artc.learning.methods import bake, find_method
 from artc.learning.objective import energy_of, gap, state_gain
 from artc.models.conditioning import conditioned
@@ -25,7 +26,7 @@ from artc.models.custom import score_model
 from artc.models.domains import domain_sigma, domain_warp, unscaled
 from artc.models.score_model import ConditionalDenoiser, Denoiser, Probe, ScoreModel
 from artc.progress import drain
-from artc.request import Request
+from artc.request import REFINE, Request
 from artc.sampling.bank import build_bank
 
 Result = TypeVar("Result")
@@ -53,7 +54,14 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
     path = Probe(unscaled(model))
     limits = path.model.info
     latents = model.latents(request.trajectories, request.bank_seed)
-    walking = build_bank(path.on, latents, sigma_min=limits.sigma_min, sigma_max=limits.sigma_max, nodes=request.nodes)
+    walking = build_bank(
+        path.on,
+        latents,
+        sigma_min=limits.sigma_min,
+        sigma_max=limits.sigma_max,
+        nodes=request.nodes,
+        ends=request.refine,
+    )
     bank = yield from _stage("trajectories", walking)
     clock.lap("trajectories")
 
@@ -74,7 +82,19 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
     clock.lap("distilling")
     yield Update(stage="distilling", done=1, total=1, gap=found)
 
-    probe, teacher = Probe(model), Teacher(steps=request.teacher_steps)
+    probe, warp = Probe(model), domain_warp(learned.warp, info)
+    refinements: Mapping[str, Any] = {}
+    if request.refine and bank.ends is not None:
+        known, ends = latents.first(request.refine), bank.ends
+        errors = yield from _stage("comparing", compare(probe.on, known, info, schedules, ends), found)
+        search = refine_losers(
+            probe.on, known, ends, info, schedules, errors, coordinate=warp.coordinate, held_out=held_out
+        )
+        selected = yield from _stage("refining", search, found)
+        schedules, refinements = selected.schedules, selected.refinements
+    clock.lap("refining")
+
+    teacher = Teacher(steps=request.teacher_steps)
     latents = model.latents(request.checks, request.check_seed)
     errors = yield from _stage("checking", compare(probe.on, latents, info, schedules, teacher), found)
     clock.lap("checking")
@@ -85,7 +105,7 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
             replace(schedule, evaluation=(as_evaluation(errors[key], seed=request.check_seed, teacher=teacher),))
             for key, schedule in schedules.items()
         ),
-        warp=domain_warp(learned.warp, info),
+        warp=warp,
         stiffness=Stiffness(
             sigma=tuple(domain_sigma(bank.sigma, info.domain).tolist()),
             mean=tuple(bank.stiffness.mean(axis=0).tolist()),
@@ -103,6 +123,7 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
                 "nodes": request.nodes,
                 "checks": request.checks,
                 "teacher_steps": request.teacher_steps,
+                "refine": request.refine,
                 "learner": dict(learned.config),
                 **({"model": dict(model.record)} if model.record else {}),
             },
@@ -110,7 +131,7 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
             device=_device_name(model.device),
             torch=torch.__version__.split("+")[0],
             score_evals=path.calls + probe.calls,
-            diagnostics={"gap": found, **learned.diagnostics},
+            diagnostics={"gap": found, "refinements": refinements, **learned.diagnostics},
         ),
         created=Created(
             at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -163,6 +184,7 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
     method: str = "art-rl",
     seed: SupportsIndex = 0,
     trajectories: SupportsIndex = 256,
+    refine: bool = True,
     labels: Iterable[SupportsIndex] = (),
     guidance: float | None = None,
     on_update: Callable[[Update], object] = lambda _: None,
@@ -174,6 +196,7 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         model: `(B, *shape), (B,) -> (B, *shape)` in the dtype of x, on the device; or a described or loaded model.
         nfe: denoiser calls per sample, one schedule each; a number, or several. Under guidance each counts double.
         solver: a name, or several.
+        refine: move the nodes of a schedule that a hand-made grid beats, until it does no longer.
         labels: classes to compile for, drawn uniformly; all of them when left out.
         guidance: scale w of classifier-free guidance, D_u + w (D_c - D_u).
         on_update: called with every progress update.
@@ -197,6 +220,7 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         method=method,
         seed=whole(seed, "seed", least=0),
         trajectories=whole(trajectories, "number of trajectories"),
+        refine=REFINE if refine else 0,
         labels=tuple(whole(label, "label", least=0) for label in labels),
         guidance=guidance,
     )

@@ -18,6 +18,17 @@ class Progress:
     total: int
 
 
+def shifted(work: Generator[Progress, None, Result], before: int, total: int) -> Generator[Progress, None, Result]:
+    """The same work as a part of a larger one, of which `before` was done already."""
+    while True:
+        try:
+            step = next(work)
+        except StopIteration as finished:
+            result: Result = finished.value
+            return result
+        yield Progress(done=before + step.done, total=total)
+
+
 def drain(work: Generator[Item, None, Result], on_update: Callable[[Item], object] = lambda _: None) -> Result:
     """Run a generator to its end, showing each update to `on_update`, and return its result."""
     outcome: list[Result] = []

@@ -12,6 +12,9 @@ from artc.learning.methods import find_method
 from artc.learning.objective import CELLS
 from artc.sampling.solvers import find_solver
 
+REFINE = 64
+"""Noises of the trajectory bank on which the schedules are held against hand-made grids."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -22,6 +25,7 @@ class Request:
         trajectories: size of the bank; a quarter of it is held out for the certificate.
         nodes: sigmas at which each trajectory is kept.
         checks: noises of the final comparison with the baselines, and `teacher_steps` of its reference.
+        refine: noises on which a schedule that a hand-made grid beats is refined; 0 leaves it as it was learned.
         labels: classes or prompts that the samples are drawn from, uniformly; empty for all that the model has.
         guidance: scale of classifier-free guidance, which doubles the calls of every denoised value; None for none.
     """
@@ -34,6 +38,7 @@ class Request:
     nodes: int = 128
     checks: int = 64
     teacher_steps: int = 64
+    refine: int = REFINE
     labels: tuple[int, ...] = ()
     guidance: float | None = None
 
@@ -57,6 +62,10 @@ class Request:
             raise BudgetError(f"Dynamic programming on {CELLS} cells is too coarse for {max(steps)} steps.", hint=hint)
         if self.trajectories < 8 or self.checks < 2 or self.nodes < 16 or self.teacher_steps < 1:
             raise InputError("Too little to learn from.", hint="Use at least 8 trajectories.")
+        if self.refine < 0 or self.refine == 1:
+            raise InputError(
+                f"Schedules cannot be compared on refine={self.refine} noises.", hint="Use 0, or 2 or more."
+            )
         if whole(self.seed, "seed", least=0) >= 2**32:
             raise InputError(f"A seed is less than 2^32, not {self.seed}.")
 

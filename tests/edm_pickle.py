@@ -21,12 +21,17 @@ BUFFERS = ("u", "freqs", "resample_filter")
 COMMON = ("precond", "img_resolution", "img_channels", "label_dim", "use_fp16", "sigma_data", "model_type")
 
 
-def golden(name):
-    """(config, state in float32) of one of the stored reference networks."""
-    with np.load(GOLDEN / f"{name}.npz") as file:
+def golden(name, folder=GOLDEN):
+    """(config, state in float32) of one of the stored reference networks, which have random weights."""
+    with np.load(folder / f"{name}.npz") as file:
         state = {key.removeprefix("state/"): file[key] for key in file.files if key.startswith("state/")}
         config = json.loads(str(file["config"]))
     return config, {key: torch.from_numpy(value.astype(np.float32)) for key, value in state.items()}
+
+
+def trained(name):
+    """The same of a network that was trained: `digits_uncond` or `digits_cond`."""
+    return golden(name, GOLDEN.parent / "trained")
 
 
 class Named:

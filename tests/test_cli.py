@@ -39,7 +39,7 @@ def test_compile_shows_what_it_found_and_where_it_went(tmp_path):
     for schedule in made.schedules:
         (row,) = (line.split() for line in lines if line.startswith(f"{schedule.solver} {schedule.nfe:>6}"))
         done = schedule.evaluation[0]
-        assert row[2:4] == [str(schedule.steps), "closed-form"]
+        assert row[2:4] == [str(schedule.steps), schedule.origin]
         assert row[4:6] == [f"{done.value:.4f}", f"{done.stderr:.4f}"]
         assert row[6:10] == [f"{done.baselines[name]:.4f}" for name in ("edm", "edm-free", "logsnr", "uniform")]
     assert re.fullmatch(
@@ -267,7 +267,8 @@ def test_the_program_compiles_and_keeps_its_streams_apart(tmp_path):
     outcome = spawn("compile", "--model", "gaussian", "--nfe", "3,5", *QUICK, "-o", path, "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.document["digest"] == json.loads(compiled("gaussian"))["digest"]
-    assert [line.split(":")[0] for line in outcome.err.splitlines()] == ["trajectories", "distilling", "checking"]
+    stages = ["trajectories", "distilling", "comparing", "refining", "checking"]
+    assert [line.split(":")[0] for line in outcome.err.splitlines()] == stages
     assert "\x1b" not in outcome.out + outcome.err
     assert names_in(tmp_path) == ["a.art.json"]
 

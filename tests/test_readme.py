@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import readme
-from tests.edm_pickle import golden, write_edm
+from tests.edm_pickle import trained, write_edm
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", README.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
@@ -31,7 +31,7 @@ def test_every_example_runs_in_order_and_leaves_the_files_it_names(tmp_path: Pat
         ("net", "digits_uncond"),
         ("classes", "digits_cond"),
     ):  # the files that the reader is said to have
-        config, state = golden(name)
+        config, state = trained(name)
         write_edm(tmp_path / f"{stem}.pkl", config=config, state=state)
     for language, code in BLOCKS:
         module = re.match(r"# (\w+\.py)\n", code)

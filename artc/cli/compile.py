@@ -36,6 +36,7 @@ def compile_command(
     seed: Annotated[int, typer.Option(help="The same seed gives the same artifact.")] = 0,
     device: Device = "auto",
     trajectories: Annotated[int, typer.Option(help="Trajectories to learn from; 128 calls each.")] = 256,
+    refine: Annotated[bool, typer.Option(help="Refine a schedule that a hand-made grid beats.")] = True,
     labels: Labels = "",
     guidance: Annotated[
         float | None, typer.Option(help="Scale of classifier-free guidance; every NFE then counts double.")
@@ -75,7 +76,7 @@ def compile_command(
     from artc.models.sources import load
     from artc.pipeline import compile_steps
     from artc.progress import drain
-    from artc.request import Request
+    from artc.request import REFINE, Request
 
     request = Request(
         nfe=budgets,
@@ -85,6 +86,7 @@ def compile_command(
         trajectories=trajectories,
         labels=chosen,
         guidance=guidance,
+        refine=REFINE if refine else 0,
     )
     where = pick_device(device)
     if source.kind == "published" and not present(PUBLISHED[place]):

@@ -68,14 +68,22 @@ def paired_wins(ours: EndpointError, theirs: EndpointError) -> float:
 
 
 def compare(
-    fields: Fields, latents: Latents, info: ModelInfo, schedules: Mapping[tuple[str, int], Schedule], teacher: Teacher
+    fields: Fields,
+    latents: Latents,
+    info: ModelInfo,
+    schedules: Mapping[tuple[str, int], Schedule],
+    reference: Teacher | Tensor,
 ) -> Generator[Progress, None, dict[tuple[str, int], dict[str, EndpointError]]]:
-    """Errors of each schedule, named `schedule`, and of every baseline grid at equal NFE, on the same noises."""
+    """Errors of each schedule, named `schedule`, and of every baseline grid at equal NFE, on the same noises.
+
+    `reference` is the teacher, or the end points that it would reach.
+    """
     names = names_for(info)
-    total = len(latents) * (info.cost * teacher.calls + sum((1 + len(names)) * nfe for _, nfe in schedules))
+    taught = info.cost * reference.calls if isinstance(reference, Teacher) else 0
+    total = len(latents) * (taught + sum((1 + len(names)) * nfe for _, nfe in schedules))
     yield Progress(done=0, total=total)
-    references = teacher.endpoints(fields, latents, info)
-    done = len(latents) * info.cost * teacher.calls
+    references = reference.endpoints(fields, latents, info) if isinstance(reference, Teacher) else reference
+    done = len(latents) * taught
     yield Progress(done=done, total=total)
     errors: dict[tuple[str, int], dict[str, EndpointError]] = {}
     for (solver, nfe), schedule in schedules.items():

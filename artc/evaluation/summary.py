@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from artc.artifact import Artifact, Evaluation, Schedule
@@ -101,6 +101,7 @@ def detail_facts(artifact: Artifact) -> list[tuple[str, str]]:
         facts.append(
             ("learning", f"{sparkline(curve)}  gap {curve[0]:.1%} to {curve[-1]:.2%} on the training trajectories")
         )
+    facts += [("refined", sentence) for sentence in _refinements(artifact)]
     facts.append(("digest", artifact.digest))
     return facts
 
@@ -112,6 +113,16 @@ def _condition(artifact: Artifact) -> str:
     if guidance is None:
         return f"{which}, no guidance"
     return f"{which}, guidance {guidance.scale:g}: {guidance.calls} calls for each denoised value, counted in every NFE"
+
+
+def _refinements(artifact: Artifact) -> Iterator[str]:
+    """Which schedules a hand-made grid had beaten, by what, and what came of it."""
+    found = artifact.provenance.diagnostics.get("refinements")
+    for name, facts in found.items() if isinstance(found, Mapping) else ():
+        keys = ("learned", "start", "refined")
+        if isinstance(facts, Mapping) and all(_is_number(facts.get(key)) for key in keys):
+            learned, start, refined = (_figure(facts[key]) for key in keys)
+            yield f"{name}: {facts.get('from')} was better than what was learned ({start}, {learned}); now {refined}"
 
 
 def _asked(artifact: Artifact) -> str:

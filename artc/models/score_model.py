@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -55,6 +55,10 @@ class Latents:
 
     def __len__(self) -> int:
         return len(self.noise)
+
+    def first(self, count: int) -> Latents:
+        """The first `count` of them."""
+        return replace(self, noise=self.noise[:count], labels=None if self.labels is None else self.labels[:count])
 
     def split(self, batch: int | None = None) -> Iterator[Latents]:
         """The same in parts of at most `batch`."""

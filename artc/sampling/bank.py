@@ -13,7 +13,9 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from artc.errors import InputError
 from artc.models.score_model import Fields, Latents
@@ -30,10 +32,12 @@ class TrajectoryBank:
     Attributes:
         sigma: `(G - 1,)` strictly decreasing: the geometric middle of each pair of neighbouring nodes.
         stiffness: `(W, G - 1)` |Q| there, for each trajectory.
+        ends: where the first of the trajectories end, `(n, *S)`, n <= W.
     """
 
     sigma: NDArray[np.float64]
     stiffness: NDArray[np.float64]
+    ends: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.stiffness.ndim != 2 or self.stiffness.shape[1:] != self.sigma.shape:
@@ -50,16 +54,29 @@ class TrajectoryBank:
 
 
 def build_bank(
-    fields: Fields, latents: Latents, *, sigma_min: float, sigma_max: float, nodes: int = 128, batch: int | None = None
+    fields: Fields,
+    latents: Latents,
+    *,
+    sigma_min: float,
+    sigma_max: float,
+    nodes: int = 128,
+    ends: int = 0,
+    batch: int | None = None,
 ) -> Generator[Progress, None, TrajectoryBank]:
-    """Walk unit noise `(W, *S)` down the model, yielding progress in denoised values; returns the bank."""
+    """Walk unit noise `(W, *S)` down the model, yielding progress in denoised values; returns the bank.
+
+    Of the first `ends` trajectories it keeps the end points.
+    """
     sigmas = np.geomspace(sigma_max, sigma_min, nodes)
     # The walk stops at sigma_min: the step past it only serves to take the denoised value there.
     sigmas = np.append(sigmas, 0.0)
-    rows, done, total = [], 0, len(latents) * nodes
+    rows: list[NDArray[np.float64]] = []
+    reached: list[Tensor] = []
+    done, total = 0, len(latents) * nodes
     yield Progress(done=0, total=total)  # before the first call, which may take long
     for some in latents.split(batch):
-        before, row = None, []
+        before: Tensor | None = None
+        row: list[NDArray[np.float64]] = []
         for visit in walk(fields(some.labels), some.noise * sigma_max, sigmas.tolist(), SOLVERS["dpmpp_2m"]):
             if before is not None:
                 row.append(by_secant(before, visit.denoised, float(sigmas[visit.index - 1]), visit.sigma).cpu().numpy())
@@ -67,5 +84,7 @@ def build_bank(
             done += len(some)
             yield Progress(done=done, total=total)
         rows.append(np.stack(row, axis=1))
+        reached.append(visit.x[: max(0, ends - sum(map(len, reached)))])
     middle = np.sqrt(sigmas[:-2] * sigmas[1:-1])
-    return TrajectoryBank(sigma=middle, stiffness=np.concatenate(rows).astype(np.float64))
+    stiffness = np.concatenate(rows).astype(np.float64)
+    return TrajectoryBank(sigma=middle, stiffness=stiffness, ends=torch.cat(reached))

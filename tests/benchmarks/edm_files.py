@@ -1,7 +1,7 @@
 """EDM files by the command line: schedules against edm and edm-free, and how soon a large file begins.
 
-The files are ours, in NVlabs' format: two small trained networks (`tests/golden/edm/digits_*.npz`), and one of the size
-and architecture of EDM's CIFAR-10 network, with random weights. NVIDIA's own files were not at hand.
+The files are ours, in NVlabs' format: two small trained networks (`tests/golden/trained/`), and one of the size and
+architecture of EDM's CIFAR-10 network, with random weights. NVIDIA's own files were not at hand.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 
 from artc.models.edm.networks import build
 from tests.cli import PROGRAM
-from tests.edm_pickle import golden, write_edm
+from tests.edm_pickle import trained, write_edm
 
 from .record import record, show
 
@@ -44,7 +44,7 @@ CIFAR10 = {
 
 def compiled(name: str, folder: Path) -> list[dict[str, Any]]:
     """Compile a small trained file as a user would; the errors of each budget."""
-    config, state = golden(name)
+    config, state = trained(name)
     file = folder / f"{name}.pkl"
     write_edm(file, config=config, state=state)
     command = [

@@ -65,7 +65,11 @@ def load_edm(
         sigma_max=SIGMA_MAX,
         sigma_data=config.get("sigma_data", 0.5) if file.class_name == "EDMPrecond" else None,
     )
-    record = {"preconditioning": file.class_name, "network": config.get("model_type"), "module_src_sha256": file.source_sha256}
+    record = {
+        "preconditioning": file.class_name,
+        "network": config.get("model_type"),
+        "module_src_sha256": file.source_sha256,
+    }
     return ScoreModel(
         denoiser=_OneHot(network) if network.label_dim else network,
         info=info,

@@ -1,6 +1,6 @@
-"""How `tests/golden/edm/digits_*.npz` were made: two small networks of EDM's architecture, trained on 16 x 16 digits.
+"""How `tests/golden/trained/*.npz` were made: two small networks of EDM's architecture, trained on 16 x 16 digits.
 
-    python -m tests.golden.edm_digits --data PATH/mnist.npz --out tests/golden/edm [--conditional]
+    python -m tests.golden.train_digits --data PATH/mnist.npz --out tests/golden/trained [--conditional]
 
 No official file is part of the tests; these take the same path, and unlike random weights they denoise. Some twenty
 minutes each on one core. Weights are kept as float16, and the state and configuration as the other golden files.

@@ -1,0 +1,79 @@
+"""No schedule leaves worse than a grid that anybody could have written down: the losers are refined.
+
+The learned schedules are held against the hand-made grids on noises of the trajectory bank, whose end points are known
+already. One that loses gives way to the grid that beats it by most, refined. The noises of the final check play no part
+in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from artc.artifact import Coordinate, ModelInfo, Schedule
+from artc.evaluation.endpoint import EndpointError, endpoint_error
+from artc.learning.methods import certificate_of
+from artc.learning.objective import Energy
+from artc.learning.refining import most_trials, refine
+from artc.models.score_model import Fields, Latents
+from artc.progress import Progress, shifted
+from artc.sampling.grids import grid_for
+from artc.sampling.solvers import find_solver
+from artc.sampling.trajectories import sample
+
+Schedules = dict[tuple[str, int], Schedule]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """The schedules as they are kept, and how the refined ones came about, for the record."""
+
+    schedules: Schedules
+    refinements: Mapping[str, Any]
+
+
+def refine_losers(
+    fields: Fields,
+    latents: Latents,
+    ends: Tensor,
+    info: ModelInfo,
+    schedules: Schedules,
+    errors: Mapping[tuple[str, int], Mapping[str, EndpointError]],
+    *,
+    coordinate: Coordinate,
+    held_out: Energy,
+) -> Generator[Progress, None, Selected]:
+    """Refine every schedule that a hand-made grid beats on these latents, whose end points are `ends`.
+
+    Args:
+        errors: what `compare` found on the same latents.
+        coordinate: that of the warp, in the model's domain.
+        held_out: what the certificate of a refined grid is taken on.
+    """
+    winners = {key: min((error.value, name) for name, error in errors[key].items())[1] for key in schedules}
+    losers = {key: name for key, name in winners.items() if name != "schedule"}
+    kept, refinements = dict(schedules), {}
+    done, total = 0, sum(most_trials(schedules[key].steps) for key in losers)
+    for (solver, nfe), start in losers.items():
+        schedule, found = schedules[solver, nfe], errors[solver, nfe]
+
+        def error(grid: Sequence[float], rule: str = solver) -> float:
+            return endpoint_error(sample(fields, latents, grid, find_solver(rule)), ends).value
+
+        search = refine(error, grid_for(start, schedule.steps, info).tolist(), coordinate)
+        refined = yield from shifted(search, done, total)
+        done += most_trials(schedule.steps)
+        yield Progress(done=done, total=total)
+        certificate = certificate_of(refined.sigmas, held_out, info)
+        kept[solver, nfe] = replace(schedule, sigmas=refined.sigmas, origin="refined", certificate=certificate)
+        refinements[f"{solver} {nfe}"] = {
+            "from": start,
+            "learned": found["schedule"].value,
+            "start": found[start].value,
+            "refined": refined.error,
+            "trials": refined.trials,
+        }
+    return Selected(schedules=kept, refinements=refinements)
