@@ -2,10 +2,11 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from artc.artifact import Schedule
+from artc.artifact import Guidance, Schedule
 from artc.evaluation.summary import (
     comparison_table,
     detail_facts,
@@ -26,6 +27,12 @@ def measured(value, baselines, stderr=0.01, nfe=5):
     sigmas = tuple(63.0 * (1 - k / (nfe // 2 + 1)) for k in range(nfe // 2 + 2))
     steps = nfe // 2 + 1
     return Schedule(solver="heun", nfe=nfe, steps=steps, sigmas=sigmas, origin="refined", evaluation=(done,))
+
+
+def details(**parts):
+    """The details of these parts, whether or not they would make an artifact together."""
+    rest = {"stiffness": None, "created": example().created, "digest": ""}
+    return dict(detail_facts(SimpleNamespace(**rest, **parts)))
 
 
 def table(*schedules):
@@ -97,6 +104,30 @@ def test_details_show_the_learning_curve_and_the_weights():
     facts = dict(detail_facts(example(provenance=provenance, model=replace(example().model, sha256="ab" * 32))))
     assert facts["learning"] == "█▄▁  gap 50.0% to 1.56% on the training trajectories"
     assert facts["weights"] == f"sha256 {'ab' * 32}"
+
+
+def test_details_say_what_was_asked_of_the_model_and_what_was_not_to_be_had():
+    config = {"model": {"sigma_asked": [0.001, 63.0], "labels": [1, 2]}}
+    model = replace(example().model, conditioning="class", guidance=Guidance(scale=2.5))
+    refinements = {"heun 3": {"from": "edm-free", "learned": 0.5, "start": 0.25, "refined": 0.125, "trials": 12}}
+    made = replace(example().provenance, config=config, diagnostics={"refinements": refinements})
+    facts = details(model=model, provenance=made)
+    assert facts["class"] == "labels 1, 2, guidance 2.5: 2 calls for each denoised value, counted in every NFE"
+    assert facts["sigma"] == "63 to 0; the model knows 0.002 and above (63 to 0.001 was asked)"
+    assert facts["refined"] == "heun 3: edm-free was better than what was learned (0.2500, 0.5000); now 0.1250"
+    assert "shift" not in facts
+    flow = replace(example().model, domain="flow", shift=3.0, conditioning="text")
+    plain = replace(made, config={}, diagnostics={"refinements": [1]})
+    facts = details(model=flow, provenance=plain)
+    assert (facts["shift"], facts["text"]) == ("3, already inside sigma", "labels drawn uniformly, no guidance")
+
+
+@pytest.mark.parametrize("junk", ["much", None, [1.0], {"sigma_asked": [1, "a"], "labels": 3}])
+def test_records_of_another_program_are_no_obstacle(junk):
+    made = replace(example().provenance, config={"model": junk}, diagnostics={"refinements": {"x": junk}})
+    facts = dict(detail_facts(example(provenance=made)))
+    assert facts["sigma"] == "63 to 0; the model knows 0.002 and above"
+    assert "refined" not in facts
 
 
 def test_the_seconds_inside_the_denoiser_are_not_counted_twice():
