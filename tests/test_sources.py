@@ -1,5 +1,6 @@
 """What `--model` may be: names, files, folders and Python, told apart without torch and refused with a way on."""
 
+import hashlib
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -9,9 +10,12 @@ import torch
 
 import artc
 from artc.errors import InputError, UnknownNameError
+from artc.models.edm.networks import build
+from artc.models.published.catalogue import PUBLISHED
 from artc.models.python_source import load_python
 from artc.models.ranges import Range
 from artc.models.sources import Source, load, model_for, parse, source_of
+from tests.edm_pickle import write_edm
 from tests.toy_models import vp_model
 
 CPU = torch.device("cpu")
@@ -152,3 +156,20 @@ def test_an_import_that_fails_is_blamed_on_the_right_module(tmp_path, monkeypatc
     module(tmp_path, "half_written", "def make(:", monkeypatch)
     with pytest.raises(InputError, match="Importing half_written raised SyntaxError"):
         load_python("half_written:make", {}, CPU)
+
+
+def test_a_published_name_is_its_file_in_the_cache_and_no_other_network(tmp_path, monkeypatch):
+    monkeypatch.setenv("ARTC_CACHE", str(tmp_path))
+    source = Source(kind="published", place="edm-cifar10")
+    with pytest.raises(InputError, match="not in the cache"):
+        load(source, CPU)
+    config = {"precond": "EDMPrecond", "img_resolution": 32, "img_channels": 3, "model_type": "SongUNet"}
+    config |= {"model_channels": 4, "channel_mult": [1], "num_blocks": 1, "attn_resolutions": []}
+    path = tmp_path / PUBLISHED["edm-cifar10"].file
+    write_edm(path, config=config, state=build(config).state_dict())
+    model = load(source, CPU)
+    assert (model.info.name, model.info.source, model.info.shape) == ("edm-cifar10", "edm-cifar10", (3, 32, 32))
+    assert model.info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / PUBLISHED["edm-cifar10-cond"].file).write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match=r"holds another network: shape \(3, 32, 32\) with 0 classes"):
+        load(Source(kind="published", place="edm-cifar10-cond"), CPU)

@@ -107,8 +107,15 @@ def load(source: Source, device: torch.device) -> ScoreModel:
         if source.kind == "published":
             from artc.models.published.store import stored
 
-            found = stored(PUBLISHED[source.place])
+            published = PUBLISHED[source.place]
+            found = stored(published)
             model = load_edm(found.path, device, precision=dtype, sha256=found.sha256)
+            if (model.info.shape, model.classes) != (published.shape, published.classes):
+                raise InputError(
+                    f"The file of {published.name}, {str(found.path)!r}, holds another network: "
+                    f"shape {model.info.shape} with {model.classes} classes.",
+                    hint=f"Fetch it again with artc models pull {published.name} --force.",
+                )
             model = replace(model, info=replace(model.info, name=source.place, source=source.place))
         else:
             model = load_edm(Path(source.place), device, precision=dtype)
