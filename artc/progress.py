@@ -18,15 +18,20 @@ class Progress:
     total: int
 
 
-def shifted(work: Generator[Progress, None, Result], before: int, total: int) -> Generator[Progress, None, Result]:
-    """The same work as a part of a larger one, of which `before` was done already."""
+def shifted(
+    work: Generator[Progress, None, Result], before: int, total: int, *, worth: int | None = None
+) -> Generator[Progress, None, Result]:
+    """The same work as a part of a larger one: `before` of its `total` is done, and this part is `worth` so much of it.
+
+    Left out, the part is worth what it counts itself.
+    """
     while True:
         try:
             step = next(work)
         except StopIteration as finished:
             result: Result = finished.value
             return result
-        yield Progress(done=before + step.done, total=total)
+        yield Progress(done=before + (step.done if worth is None else worth * step.done // step.total), total=total)
 
 
 def drain(work: Generator[Item, None, Result], on_update: Callable[[Item], object] = lambda _: None) -> Result:

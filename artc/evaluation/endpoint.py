@@ -19,10 +19,10 @@ from artc.artifact import Evaluation, ModelInfo, Schedule
 from artc.errors import InputError
 from artc.models.domains import domain_grid, unscaled_sigma
 from artc.models.score_model import Fields, Latents
-from artc.progress import Progress
+from artc.progress import Progress, shifted
 from artc.sampling.grids import baseline, grid_for, names_for
 from artc.sampling.solvers import SOLVERS, find_solver
-from artc.sampling.trajectories import sample
+from artc.sampling.trajectories import sample, sample_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +45,14 @@ class Teacher:
     def calls(self) -> int:
         return 2 * self.steps - 1
 
+    def sigmas(self, info: ModelInfo) -> tuple[float, ...]:
+        """Its grid for a model."""
+        low, high = unscaled_sigma([info.sigma_min, info.sigma_max], info.domain).tolist()
+        return domain_grid(baseline("edm", self.steps, low, high), info)
+
     def endpoints(self, fields: Fields, latents: Latents, info: ModelInfo) -> Tensor:
         """The teacher's samples `(n, *S)`."""
-        low, high = unscaled_sigma([info.sigma_min, info.sigma_max], info.domain).tolist()
-        sigmas = domain_grid(baseline("edm", self.steps, low, high), info)
-        return sample(fields, latents, sigmas, SOLVERS[self.solver])
+        return sample(fields, latents, self.sigmas(info), SOLVERS[self.solver])
 
 
 def endpoint_error(samples: Tensor, references: Tensor) -> EndpointError:
@@ -82,18 +85,21 @@ def compare(
     taught = info.cost * reference.calls if isinstance(reference, Teacher) else 0
     total = len(latents) * (taught + sum((1 + len(names)) * nfe for _, nfe in schedules))
     yield Progress(done=0, total=total)
-    references = reference.endpoints(fields, latents, info) if isinstance(reference, Teacher) else reference
     done = len(latents) * taught
-    yield Progress(done=done, total=total)
+    if isinstance(reference, Teacher):
+        walk = sample_steps(fields, latents, reference.sigmas(info), SOLVERS[reference.solver])
+        references = yield from shifted(walk, 0, total, worth=done)
+    else:
+        references = reference
     errors: dict[tuple[str, int], dict[str, EndpointError]] = {}
     for (solver, nfe), schedule in schedules.items():
         grids = {name: tuple(grid_for(name, schedule.steps, info).tolist()) for name in names}
         errors[solver, nfe] = {}
         for name, sigmas in {"schedule": schedule.sigmas, **grids}.items():
-            reached = sample(fields, latents, sigmas, find_solver(solver))
+            walk = sample_steps(fields, latents, sigmas, find_solver(solver))
+            reached = yield from shifted(walk, done, total, worth=len(latents) * nfe)
             errors[solver, nfe][name] = endpoint_error(reached, references)
             done += len(latents) * nfe
-            yield Progress(done=done, total=total)
     return errors
 
 

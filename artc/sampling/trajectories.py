@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from artc.models.score_model import Field, Fields, Latents
+from artc.progress import Progress, drain
 from artc.sampling.solvers import Solver
 
 
@@ -42,14 +43,27 @@ def walk(denoise: Field, x: Tensor, sigmas: Sequence[float], solver: Solver) -> 
         yield Visit(index=index, sigma=float(sigma), sigma_next=float(sigma_next), denoised=step.denoised, x=x)
 
 
-def sample(
+def sample_steps(
     fields: Fields, latents: Latents, sigmas: Sequence[float], solver: Solver, *, batch: int | None = None
-) -> Tensor:
-    """The samples `(n, *S)` that a grid makes of unit noise `(n, *S)` and its labels, a batch at a time."""
-    finished = []
+) -> Generator[Progress, None, Tensor]:
+    """The samples `(n, *S)` that a grid makes of unit noise `(n, *S)` and its labels, a batch at a time.
+
+    Yields after every step, in steps of single samples: n K in all.
+    """
+    finished: list[Tensor] = []
+    done, total = 0, len(latents) * (len(sigmas) - 1)
     for some in latents.split(batch):
         x = some.noise * float(sigmas[0])
         for visit in walk(fields(some.labels), x, sigmas, solver):
             x = visit.x
+            done += len(x)
+            yield Progress(done=done, total=total)
         finished.append(x)
     return torch.cat(finished)
+
+
+def sample(
+    fields: Fields, latents: Latents, sigmas: Sequence[float], solver: Solver, *, batch: int | None = None
+) -> Tensor:
+    """The same samples, at once."""
+    return drain(sample_steps(fields, latents, sigmas, solver, batch=batch))
