@@ -8,8 +8,8 @@ import torch
 
 from artc.artifact import loads
 from artc.evaluation.endpoint import Teacher, compare, paired_wins
-from artc.models.registry import model_of
 from artc.models.score_model import Probe
+from artc.models.sources import model_for, source_of
 from artc.progress import drain
 from artc.sampling.grids import GRIDS
 
@@ -21,7 +21,7 @@ NOISES, SEED, TEACHER = 256, 20_261_122, 128
 def run() -> None:
     """Measure every schedule of the bundled artifact, and every baseline grid at equal NFE, on the same noises."""
     artifact = loads((files("artc.artifacts") / "mnist" / "mnist.art.json").read_bytes())
-    model = model_of(artifact.model, torch.device("cpu"))
+    model = model_for(artifact, source_of(artifact), torch.device("cpu"))
     probe, teacher = Probe(model), Teacher(steps=TEACHER)
     schedules = {(schedule.solver, schedule.nfe): schedule for schedule in artifact.schedules}
     errors = drain(compare(probe.on, model.latents(NOISES, SEED), model.info, schedules, teacher))
