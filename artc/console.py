@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -101,6 +102,10 @@ class Console:
         if not self.quiet:
             _print(text, stderr=True)
 
+    def warn(self, text: str) -> None:
+        """A sentence on stderr that even the quiet are told."""
+        _print(text, stderr=True)
+
     def error(self, error: ArtcError) -> None:
         """One or two lines on stderr: what is wrong and where, then what to do next."""
         _print(("error:", "bold red"), " ", error.message.replace("\n", " "), stderr=True)
@@ -144,15 +149,25 @@ def _print(*parts: Styled, stderr: bool = False) -> None:
             from rich.console import Console as RichConsole
             from rich.text import Text
 
-            RichConsole(file=stream).print(Text.assemble(*parts), soft_wrap=True)
+            RichConsole(file=stream).print(Text.assemble(*map(_shown, parts)), soft_wrap=True)
         else:
-            text = "".join(part if isinstance(part, str) else part[0] for part in parts)
+            text = "".join(part if isinstance(part, str) else part[0] for part in map(_shown, parts))
             print(text, file=stream, flush=True)
     except OSError as error:
         # Python tries once more to write what is left when it ends, and must not complain then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         if not isinstance(error, BrokenPipeError):  # `artc inspect x | head` has what it wanted, and is no failure
             raise OutputError(f"Cannot write to {stream.name}: {error.strerror}.") from None
+
+
+def _shown(part: Styled) -> Styled:
+    """Text without control characters, which an artifact of a stranger might steer a terminal with."""
+    if isinstance(part, tuple):
+        return (_CONTROL.sub(lambda found: repr(found[0])[1:-1], part[0]), part[1])
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], part)
+
+
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def _is_number(cell: str) -> bool:

@@ -16,6 +16,7 @@ import torch
 from artc import __version__
 from artc.arguments import whole
 from artc.artifact import Artifact, Coordinate, Created, Provenance, Schedule, Stiffness, steps_for
+from artc.artifact.codec import check_plain
 from artc.errors import InputError
 from artc.evaluation.endpoint import Teacher, as_evaluation, compare
 from artc.evaluation.selection import refine_losers
@@ -50,12 +51,13 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
     """
     model = conditioned(model, request.labels, request.guidance)
     info, clock = model.info, _Stopwatch()
+    check_plain(model.record)
 
-    path = Probe(unscaled(model))
-    limits = path.model.info
+    fine = Probe(unscaled(model if model.fine is None else replace(model, denoiser=model.fine)))
+    limits = fine.model.info
     latents = model.latents(request.trajectories, request.bank_seed)
     walking = build_bank(
-        path.on,
+        fine.on,
         latents,
         sigma_min=limits.sigma_min,
         sigma_max=limits.sigma_max,
@@ -130,12 +132,12 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
             seed=request.seed,
             device=_device_name(model.device),
             torch=torch.__version__.split("+")[0],
-            score_evals=path.calls + probe.calls,
+            score_evals=fine.calls + probe.calls,
             diagnostics={"gap": found, "refinements": refinements, **learned.diagnostics},
         ),
         created=Created(
             at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            seconds={**clock.laps, "denoiser": round(path.seconds + probe.seconds, 3)},
+            seconds={**clock.laps, "denoiser": round(fine.seconds + probe.seconds, 3)},
         ),
     ).sealed()
 
@@ -209,9 +211,8 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         if description:
             raise InputError(f"A ScoreModel states its {', '.join(description)} itself.")
     else:
-        missing = [name for name in ("shape", "sigma_min", "sigma_max") if name not in description]
-        if missing:
-            raise InputError(f"A denoiser needs its {', '.join(missing)}.", hint="Give them to artc.compile.")
+        if "shape" not in description:
+            raise InputError("A denoiser needs the shape of a sample.", hint="Such as shape=(3, 32, 32).")
         model = score_model(model, **description)
     budgets = tuple(nfe) if isinstance(nfe, Iterable) else (nfe,)
     request = Request(

@@ -157,7 +157,8 @@ def test_pull_prints_the_same_facts_as_one_document(cache, server):
     assert artc(*PULL, "--json").document == facts | {"fetched": False}
     assert artc(*PULL, "--json", "--force").document == facts
     quiet = artc(*PULL, "--quiet", "--force")
-    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+    assert (quiet.code, quiet.out) == (0, "")
+    assert quiet.err.splitlines() == [line for line in outcome.err.splitlines() if LICENCE in line]  # told to everybody
 
 
 def test_there_is_nothing_to_fetch_of_a_model_in_the_package(cache):

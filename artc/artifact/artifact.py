@@ -59,7 +59,7 @@ class Artifact:
         solver = self._solver(solver)
         held = self._find(nfe, solver)
         if held is None and resample:
-            return self.warp.grid(steps_for(solver, nfe, self.model.cost))
+            return self.warp.grid(steps_for(solver, nfe, self.model.cost), self.model.sigma_min)
         return np.asarray((held or self.schedule(nfe, solver)).sigmas, dtype=np.float64)
 
     def schedule(self, nfe: int, solver: str | None = None) -> Schedule:
@@ -84,7 +84,7 @@ class Artifact:
         for nfe in dict.fromkeys(nfes):
             if self._find(nfe, solver) is None:
                 steps = steps_for(solver, nfe, self.model.cost)
-                sigmas = self.warp.baked(steps)
+                sigmas = self.warp.baked(steps, self.model.sigma_min)
                 added.append(Schedule(solver=solver, nfe=nfe, steps=steps, sigmas=sigmas, origin="resampled"))
         return replace(self, schedules=(*self.schedules, *added), digest="") if added else self
 

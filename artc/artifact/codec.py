@@ -104,6 +104,14 @@ def _decode(value: Any, hint: Any) -> Any:
     return value
 
 
+def check_plain(value: Any) -> None:
+    """Raise ArtifactError for a free-form value that no artifact could hold, such as an infinity."""
+    from artc.artifact.canonical import ijson_defects
+
+    for defect in ijson_defects(_plain(value, "$"), "$"):
+        raise defect
+
+
 def _plain(value: Any, path: str) -> Any:
     """A free-form value, such as a configuration, with NumPy scalars made plain and tuples made lists."""
     if value is None or isinstance(value, (bool, str)):

@@ -9,7 +9,7 @@
 | sigma-range | sigma_min < sigma_max, and sigma_max <= 1 in the flow domain |
 | sigma-max | grids and warp start at the model's sigma_max |
 | warp | clock and sigma are strictly monotone maps of [0, 1] onto [sigma_max, 0] |
-| grid | a grid said to come from the warp is the warp read at k / N, to a relative 1e-9 |
+| grid | a grid said to come from the warp is the warp read at k / N and not below sigma_min, to a relative 1e-9 |
 | duplicate-schedule | no two schedules share solver and NFE |
 | stiffness | as many means as sigmas, the sigmas strictly decreasing |
 | policy-path | a policy is a file beside the artifact: a name with no directory part |
@@ -57,9 +57,10 @@ def meaning_defects(document: Mapping[str, Any]) -> Iterator[ArtifactError]:
     yield from _start_defects(warp["sigma"], model["sigma_max"], "$.warp.sigma[0]")
     if not broken:
         curve = Warp(warp["clock"], warp["sigma"], warp["offset"])
+        floor = model["sigma_min"] if model["sigma_min"] < warp["sigma"][0] else 0.0  # said above already
         for k, schedule in enumerate(schedules):
             if schedule["origin"] in FROM_WARP:
-                yield from _grid_defects(curve, schedule, f"$.schedules[{k}].sigmas")
+                yield from _grid_defects(curve, schedule, floor, f"$.schedules[{k}].sigmas")
     if document["stiffness"] is not None:
         yield from _stiffness_defects(document["stiffness"]["sigma"], document["stiffness"]["mean"])
     if document["policy"] is not None:
@@ -84,7 +85,7 @@ def schedule_defects(
         message = f"{steps} steps need {steps + 1} sigmas, and there are {len(sigmas)}."
         yield ArtifactError("steps", f"{path}.steps", message)
     if solver in BUDGETS:
-        spent = nfe_of(solver, steps, cost or 1) if steps >= 1 else 0
+        spent = nfe_of(solver, steps, 1 if cost is None else cost) if steps >= 1 else 0
         if spent and (nfe == spent or (cost is None and nfe > 0 and nfe % spent == 0)):
             return
         message = f"{solver} spends {spent or 'no'} denoiser calls on {steps} steps, not {nfe}."
@@ -105,10 +106,10 @@ def _start_defects(sigmas: Sequence[float], sigma_max: float, path: str) -> Iter
         yield ArtifactError("sigma-max", path, f"starts at {sigmas[0]!r}, and the model's sigma_max is {sigma_max!r}.")
 
 
-def _grid_defects(warp: Warp, schedule: Mapping[str, Any], path: str) -> Iterator[ArtifactError]:
+def _grid_defects(warp: Warp, schedule: Mapping[str, Any], floor: float, path: str) -> Iterator[ArtifactError]:
     sigmas = schedule["sigmas"]
     try:
-        wanted = warp.baked(len(sigmas) - 1)
+        wanted = warp.baked(len(sigmas) - 1, floor)
     except BudgetError as error:
         yield ArtifactError("grid", path, error.message)
         return

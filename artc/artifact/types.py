@@ -7,11 +7,13 @@ sigma n ("flow"). The meaning of each field, for readers in any language, is in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from artc.artifact.rules import schedule_defects
+from artc.errors import InputError
 
 Domain = Literal["ve", "flow"]
 Origin = Literal["distilled", "closed-form", "dp", "order-aware", "refined", "resampled"]
@@ -25,6 +27,10 @@ class Guidance:
     scale: float
     calls: int = 2
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.scale) or self.calls < 1:
+            raise InputError(f"Guidance of scale {self.scale!r} in {self.calls} calls makes no sense.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

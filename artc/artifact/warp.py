@@ -107,23 +107,39 @@ class Warp:
         value = _within(clock, 1.0, "clock")
         return np.asarray(list(self._read(value.ravel().tolist())), dtype=np.float64).reshape(value.shape)
 
-    def grid(self, steps: int) -> NDArray[np.float64]:
+    def grid(self, steps: int, floor: float = 0.0) -> NDArray[np.float64]:
         """The grid of `steps` intervals, sigma_k = warp(k / steps): float64 (steps + 1,), strictly decreasing to 0.
+
+        With so many steps that the last positive node would fall below `floor`, the least noise that the model knows,
+        the nodes are drawn together until it is there: sigma_k = warp(c k / (steps - 1)) with warp(c) = floor.
 
         Raises BudgetError for less than one step, or for so many that float64 cannot keep the nodes apart.
         """
         import numpy as np
 
-        return np.asarray(self.baked(steps), dtype=np.float64)
+        return np.asarray(self.baked(steps, floor), dtype=np.float64)
 
-    def baked(self, steps: int) -> tuple[float, ...]:
-        """The grid of `grid(steps)` as plain floats, as a schedule stores it (and made without NumPy)."""
+    def baked(self, steps: int, floor: float = 0.0) -> tuple[float, ...]:
+        """The grid of `grid(steps, floor)` as plain floats, as a schedule stores it (and made without NumPy)."""
         if steps < 1:
             raise BudgetError(f"A grid has at least one step, not {steps}.")
         sigmas = tuple(self._read(k / steps for k in range(steps + 1)))
+        if 0 < sigmas[-2] < floor:
+            last = self._clock_at(floor)
+            inner = self._read(last * k / (steps - 1) for k in range(steps - 1))
+            sigmas = (*inner, floor, 0.0)
         if any(after >= before for before, after in itertools.pairwise(sigmas)):
             raise BudgetError(f"The warp is too steep for {steps} steps: two sigmas coincide.", hint="Use fewer steps.")
         return sigmas
+
+    def _clock_at(self, sigma: float) -> float:
+        """The clock at which the warp reaches a sigma between 0 and sigma_max."""
+        right = next(k for k, node in enumerate(self.sigma) if node <= sigma)
+        if right == 0:
+            return 0.0
+        above, level, below = (math.log1p(s / self.offset) for s in (self.sigma[right - 1], sigma, self.sigma[right]))
+        weight = (above - level) / (above - below)
+        return self.clock[right - 1] + weight * (self.clock[right] - self.clock[right - 1])
 
     def _read(self, clocks: Iterable[float]) -> Iterator[float]:
         # Plain floats and `math`, so that checking an artifact needs no NumPy: the command line starts without it.

@@ -41,10 +41,10 @@ def write(artifact: Artifact, path: str | os.PathLike[str], *, force: bool = Fal
 
 def write_whole(path: Path, content: bytes, *, force: bool = False) -> None:
     """Write any file whole or not at all; raises OutputError as `write` does."""
+    _refuse_folder(path)
     temporary = _temporary(path)
     try:
         with _explained(path):
-            _refuse_folder(path)
             _write_to_disk(temporary, content)
             _publish(temporary, path, force)
     finally:
@@ -55,10 +55,10 @@ def write_whole(path: Path, content: bytes, *, force: bool = False) -> None:
 def check_writable(path: str | os.PathLike[str], *, force: bool = False) -> None:
     """Raise the OutputError that `write` would, before there is any work to lose."""
     path = Path(path)
+    _refuse_folder(path)
     temporary = _temporary(path)
     try:
         with _explained(path):
-            _refuse_folder(path)
             if os.path.lexists(path) and not force:
                 raise _exists(path)
             _write_to_disk(temporary, b"")
@@ -73,8 +73,12 @@ def dumps(artifact: Artifact) -> str:
 
 
 def _refuse_folder(path: Path) -> None:
+    if not path.name:
+        raise OutputError(f"{str(path)!r} names no file.", hint="Give a file name, such as mine.art.json.")
     if path.is_dir():
         raise OutputError(f"{str(path)!r} is a folder.", hint="Name a file in it.")
+    if os.path.lexists(path) and not path.is_file() and not path.is_symlink():
+        raise OutputError(f"{str(path)!r} is a device or the like, not a file.", hint="Choose another path.")
 
 
 def _temporary(path: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,10 @@ from artc.cli.options import (
     parse_nfe,
 )
 from artc.console import Console, show_artifact
+from artc.errors import DeviceError, InputError
+
+if TYPE_CHECKING:
+    from artc.models.published.catalogue import Published
 
 
 def compile_command(
@@ -68,7 +72,7 @@ def compile_command(
     for name in solvers:
         for budget in budgets:
             steps_for(name, budget, 1 if guidance is None else 2)
-    path = output or Path(f"{re.sub(r'[^A-Za-z0-9._-]+', '-', Path(place).stem if kind == 'edm' else place)}.art.json")
+    path = output or Path(default_name(kind, place))
     check_writable(path, force=force)
 
     from artc.evaluation.summary import summary
@@ -89,14 +93,34 @@ def compile_command(
         refine=REFINE if refine else 0,
     )
     where = pick_device(device)
-    if source.kind == "published" and not present(PUBLISHED[place]):
-        fetch(console, PUBLISHED[place])
+    if kind == "published":
+        check_request(PUBLISHED[place], chosen, guidance)
+        if precision == "float16" and where.type != "cuda":
+            raise DeviceError("float16 needs CUDA.", hint="Use --precision bfloat16 or float32.")
+        if not present(PUBLISHED[place]):
+            fetch(console, PUBLISHED[place])
     loaded = load(source, where)
     for notice in loaded.notices:
-        console.note(notice)
+        console.warn(notice)
     with console.progress() as show:
         artifact = drain(compile_steps(loaded, request), show)
     artifact.save(path, force=force)
     show_artifact(console, artifact)
     console.say(f"wrote {path}")
     console.document({"path": str(path), **summary(artifact)})
+
+
+def default_name(kind: str, place: str) -> str:
+    """MODEL.art.json, MODEL being the last word of where the model is, as far as it makes a file name."""
+    last = place.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    stem = last.removesuffix(".pkl") if kind == "edm" else last
+    word = re.sub(r"[^\w.-]+", "-", stem).strip("-.")
+    return f"{word or kind}.art.json"
+
+
+def check_request(published: Published, labels: tuple[int, ...], guidance: float | None) -> None:
+    """Refuse what the model cannot be asked for, before it is fetched."""
+    if not published.classes and (labels or guidance is not None):
+        raise InputError(f"{published.name} is unconditional: labels and guidance make no sense for it.")
+    if any(label >= published.classes for label in labels):
+        raise InputError(f"{published.name} has classes 0 to {published.classes - 1}, not {max(labels)}.")

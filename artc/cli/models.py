@@ -82,7 +82,7 @@ def fetch(console: Console, published: Published, *, force: bool = False) -> Sto
 
     if force or not present(published):
         source = address(published)
-        console.note(licence_note(published))
+        console.warn(licence_note(published))
         console.note(f"fetching {source}")
     try:
         with console.progress() as show:

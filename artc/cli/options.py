@@ -85,6 +85,14 @@ def _value(text: str) -> Any:
     if text.lower() in words:
         return words[text.lower()]
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
+    return value if _is_plain(value) else text
+
+
+def _is_plain(value: Any) -> bool:
+    """A number that an artifact can record, or a tuple or list of such."""
+    if isinstance(value, (tuple, list)):
+        return all(not isinstance(item, (tuple, list)) and _is_plain(item) for item in value)
+    return isinstance(value, str) or (isinstance(value, (int, float)) and abs(value) < 2**53)

@@ -55,6 +55,8 @@ def sample(
     from artc.models.score_model import pick_device
 
     loaded = model_for(artifact, source, pick_device(device), chosen)
+    for notice in loaded.notices:
+        console.warn(notice)
     panels = draw(loaded, schedule, compare=names, count=count, seed=seed)
     save_samples(panels, output)
     console.say(f"wrote {output}: {', '.join(panels)}; {count} samples each, {schedule.solver}, {nfe} calls")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from artc.artifact import Evaluation, ModelInfo, Schedule
+from artc.artifact import Evaluation, ModelInfo, Schedule, nfe_of
 from artc.errors import InputError
 from artc.models.domains import domain_grid, unscaled_sigma
 from artc.models.score_model import Fields, Latents
@@ -43,7 +43,7 @@ class Teacher:
 
     @property
     def calls(self) -> int:
-        return 2 * self.steps - 1
+        return nfe_of(self.solver, self.steps)
 
     def sigmas(self, info: ModelInfo) -> tuple[float, ...]:
         """Its grid for a model."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from artc.artifact import Artifact
 from artc.artifact.writing import check_writable, write_whole
 from artc.errors import InputError, OutputError
+from artc.models.domains import unscaled_sigma
 from artc.sampling.grids import grid_for, names_for
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ def _draw_stiffness(axes: Axes, artifact: Artifact) -> None:
     if artifact.stiffness is None:
         return
     sigma = np.array(artifact.stiffness.sigma)
-    axes.plot(sigma, np.array(artifact.stiffness.mean) * sigma**2, color="black")
+    unscaled = unscaled_sigma(sigma, artifact.model.domain)  # of which a flow model's stiffness is, too
+    axes.plot(sigma, np.array(artifact.stiffness.mean) * unscaled**2, color="black")
     axes.set(xscale="log", yscale="log")
     axes.invert_xaxis()
 

@@ -53,8 +53,11 @@ def refine_losers(
         coordinate: that of the warp, in the model's domain.
         held_out: what the certificate of a refined grid is taken on.
     """
-    winners = {key: min((error.value, name) for name, error in errors[key].items())[1] for key in schedules}
-    losers = {key: name for key, name in winners.items() if name != "schedule"}
+    losers = {}
+    for key in schedules:
+        value, name = min((error.value, name) for name, error in errors[key].items() if name != "schedule")
+        if value < errors[key]["schedule"].value:
+            losers[key] = name
     kept, refinements = dict(schedules), {}
     done, total = 0, sum(most_trials(schedules[key].steps) for key in losers)
     for (solver, nfe), start in losers.items():
@@ -63,7 +66,7 @@ def refine_losers(
         def error(grid: Sequence[float], rule: str = solver) -> float:
             return endpoint_error(sample(fields, latents, grid, find_solver(rule)), ends).value
 
-        search = refine(error, grid_for(start, schedule.steps, info).tolist(), coordinate)
+        search = refine(error, grid_for(start, schedule.steps, info).tolist(), coordinate, info.sigma_min)
         refined = yield from shifted(search, done, total)
         done += most_trials(schedule.steps)
         yield Progress(done=done, total=total)

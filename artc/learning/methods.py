@@ -100,7 +100,7 @@ def bake(
     if learned.origin == "dp":
         sigmas = domain_grid(training.coordinate.sigma(optimal_progress(training, steps)).tolist(), info)
         return sigmas, certificate_of(sigmas, held_out, info)
-    sigmas, cost = domain_warp(learned.warp, info).baked(steps), warp_cost(held_out, learned.warp)
+    sigmas, cost = domain_warp(learned.warp, info).baked(steps, info.sigma_min), warp_cost(held_out, learned.warp)
     return sigmas, Certificate(objective=cost, lower_bound=bound, gap=cost / bound - 1.0, order=1)
 
 

@@ -46,12 +46,13 @@ def most_trials(steps: int) -> int:
 
 
 def refine(
-    error: Callable[[Sequence[float]], float], start: Sequence[float], coordinate: Coordinate
+    error: Callable[[Sequence[float]], float], start: Sequence[float], coordinate: Coordinate, floor: float = 0.0
 ) -> Generator[Progress, None, Refined]:
     """Lower `error` from a grid `start` of K steps, yielding progress; returns a grid at least as good.
 
     Args:
         error: end-point error of a grid; called at most `most_trials(K)` times, always with a valid grid.
+        floor: the least noise that the model knows, below which no node is moved.
         coordinate: in whose progress the nodes are moved; its sigma_max is the first of the grid.
     """
     most = most_trials(len(start) - 1)
@@ -66,6 +67,8 @@ def refine(
             moved = progress.copy()
             moved[node] += fraction * (progress[node + toward] - progress[node])
             sigmas = (best[0], *coordinate.sigma(moved[1:-1]).tolist(), 0.0)
+            if sigmas[-2] < floor:
+                continue
             found = error(sigmas)
             trials += 1
             yield Progress(done=trials, total=most)

@@ -68,7 +68,7 @@ class _Unscaled:
     model: ScoreModel
 
     def __call__(self, x: Tensor, sigma: Tensor, /, labels: Tensor | None = None) -> Tensor:
-        scale = (1.0 + sigma).reshape(-1, *[1] * (x.ndim - 1))
+        scale = (1.0 + sigma).reshape(-1, *[1] * (x.ndim - 1)).to(x.dtype)
         return self.model.on(labels)(x / scale, sigma / (1.0 + sigma))
 
 
@@ -79,4 +79,4 @@ def unscaled(model: ScoreModel) -> ScoreModel:
         return model
     low, high = unscaled_sigma([info.sigma_min, info.sigma_max], info.domain).tolist()
     seen = replace(info, domain="ve", shift=None, sigma_min=low, sigma_max=high)
-    return replace(model, denoiser=_Unscaled(model=model), info=seen)
+    return replace(model, denoiser=_Unscaled(model=model), info=seen, own_range=None)

@@ -6,6 +6,7 @@ as a keyword, and the device if it takes one.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import operator
@@ -25,11 +26,11 @@ from artc.models.score_model import ScoreModel
 def load_python(place: str, arguments: Mapping[str, Any], device: torch.device) -> ScoreModel:
     """Import the module and take or make the model; raises InputError for anything that goes wrong on the way."""
     name, _, attribute = place.partition(":")
-    made = _resolve(name, attribute)
-    if callable(made):
-        made = _call(place, made, arguments, device)
-    elif arguments:
-        raise InputError(f"{place} is no function and takes no --model-arg.")
+    with contextlib.redirect_stdout(sys.stderr):  # what the module prints is no part of what artc prints
+        made = _resolve(name, attribute)
+        if arguments and not callable(made):
+            raise InputError(f"{place} is no function and takes no --model-arg.")
+        made = _call(place, made, arguments, device) if callable(made) else made
     if not isinstance(made, ScoreModel):
         raise InputError(
             f"{place} gives {_article(made)}, not an artc.ScoreModel.",
@@ -55,7 +56,7 @@ def _resolve(name: str, attribute: str) -> Any:
             f"There is no Python module {error.name!r}{whose}.",
             hint="It is looked for in the current folder and among the installed packages.",
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _blamed(f"Importing {name}", error) from error
     try:
         return operator.attrgetter(attribute)(found)
@@ -81,11 +82,11 @@ def _call(place: str, function: Any, arguments: Mapping[str, Any], device: torch
         return function(**given)
     except ArtcError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _blamed(place, error) from error
 
 
-def _blamed(what: str, error: Exception) -> InputError:
+def _blamed(what: str, error: BaseException) -> InputError:
     """The user's own error in one line, with the place it came from."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{last.filename}, line {last.lineno}"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from artc.errors import InputError
 
 if TYPE_CHECKING:
     from artc.models.score_model import ScoreModel
@@ -11,10 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """What `--sigma-min` and `--sigma-max` ask for; None leaves an end to the model."""
+    """What `--sigma-min` and `--sigma-max` ask for; None leaves an end to the model. Raises InputError for nonsense."""
 
     sigma_min: float | None = None
     sigma_max: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("sigma_min", self.sigma_min), ("sigma_max", self.sigma_max)):
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{name} must be a positive number, not {value:g}.")
 
 
 def limited(model: ScoreModel, asked: Range) -> ScoreModel:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, cast
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from artc.artifact import ModelInfo
-from artc.errors import DenoiserError, DeviceError, InputError, UnknownNameError
+from artc.errors import ArtcError, DenoiserError, DeviceError, InputError, UnknownNameError
 
 NO_CLASS = -1
 """The label of the unconditional denoiser, in a model that has labels."""
@@ -53,6 +54,10 @@ class Latents:
     labels: Tensor | None = None
     batch: int = 64
 
+    def __post_init__(self) -> None:
+        if self.labels is not None and len(self.labels) != len(self.noise):
+            raise InputError(f"{len(self.noise)} latents have {len(self.labels)} labels.", hint="Give one for each.")
+
     def __len__(self) -> int:
         return len(self.noise)
 
@@ -62,9 +67,10 @@ class Latents:
 
     def split(self, batch: int | None = None) -> Iterator[Latents]:
         """The same in parts of at most `batch`."""
-        batch = batch or self.batch
-        labels = [None] * len(self.noise) if self.labels is None else self.labels.split(batch)
-        return (Latents(noise=noise, labels=some) for noise, some in zip(self.noise.split(batch), labels, strict=False))
+        size = batch or self.batch
+        parts = self.noise.split(size)
+        labels = [None] * len(parts) if self.labels is None else self.labels.split(size)
+        return (replace(self, noise=noise, labels=some) for noise, some in zip(parts, labels, strict=True))
 
 
 Field = Callable[[Tensor, float], Tensor]
@@ -82,8 +88,11 @@ class ScoreModel:
         denoiser: a `Denoiser`, or with `classes` a `ConditionalDenoiser`.
         classes: number of classes or prompts; 0 for an unconditional model.
         labels: those that latents draw from, uniformly; empty for all of them.
-        batch: samples to call the network with at once.
-        own_range: sigmas that the network itself knows, where those are more than the range it is used on.
+        unconditional: whether the label -1 means something to it, as guidance needs.
+        fine: the same denoiser in float32, where `denoiser` computes in less. The trajectories that a clock is learned
+            from are walked with it: in bfloat16 the stiffness is mostly rounding noise.
+        batch: samples to walk at once.
+        own_range: the sigmas that the network itself knows; None where they are those of `info`.
         record: what else an artifact should say of the model, such as the range that was asked for.
         notices: sentences that the user should read, such as that the range is narrower than asked.
 
@@ -96,6 +105,8 @@ class ScoreModel:
     dtype: torch.dtype = torch.float32
     classes: int = 0
     labels: tuple[int, ...] = ()
+    unconditional: bool = True
+    fine: Denoiser | ConditionalDenoiser | None = None
     batch: int = 64
     own_range: tuple[float, float] | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
@@ -152,16 +163,43 @@ class Probe:
         model = self.model
         denoiser = model.on(labels)
         began = time.perf_counter()
-        given = x.to(model.dtype)
-        level = torch.full((len(x),), sigma, dtype=model.dtype, device=x.device)
-        with torch.no_grad():
-            denoised = denoiser(given, level)
+        given = x.to(model.dtype, copy=True)  # whatever is done to it in place, the state of the sampler stays
+        # Half precision cannot tell sigma from its neighbours: it stays in float32 at least.
+        wide = torch.promote_types(model.dtype, torch.float32)
+        level = torch.full((len(x),), sigma, dtype=wide, device=x.device)
+        try:
+            with torch.no_grad(), full_float32():
+                denoised = denoiser(given, level)
+        except ArtcError:
+            raise
+        except torch.cuda.OutOfMemoryError as error:
+            hint = f"It was called with {len(x)} samples; describe it with a smaller batch."
+            raise DenoiserError(f"The denoiser ran out of memory at sigma = {sigma:g}.", hint=hint) from error
+        except (Exception, SystemExit) as error:
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            message = f"The denoiser raised {said} at sigma = {sigma:g}, for x of shape {tuple(given.shape)}."
+            raise DenoiserError(message, hint="--debug shows the traceback.") from error
         if x.device.type == "cuda":
             torch.cuda.synchronize(x.device)
         self.seconds += time.perf_counter() - began
         self.calls += len(x) * model.info.cost
         check_denoised(denoised, given, sigma)
         return denoised.to(x.dtype)
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Keep a GPU from rounding the factors of float32 products to ten bits (TF32), as its convolutions do by default.
+
+    The second derivative of a path is a small difference of large numbers: rounded, it is several times too large.
+    """
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
 def check_denoised(denoised: object, given: Tensor, sigma: float) -> None:

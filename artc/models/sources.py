@@ -11,6 +11,7 @@ Parsing imports no torch, so that a wrong name is refused at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -59,8 +60,13 @@ class Source:
             raise InputError("The precision can be chosen for EDM files and diffusers folders only.")
 
     @property
+    def typed(self) -> str:
+        """As `--model` takes it."""
+        return f"{self.kind}:{self.place}" if self.kind in ("edm", "diffusers") else self.place
+
+    @property
     def text(self) -> str:
-        """As an artifact names it."""
+        """As an artifact names a model of this source; one of the package names itself."""
         return self.place if self.kind == "published" else f"{self.kind}:{self.place}"
 
 
@@ -109,7 +115,7 @@ def load(source: Source, device: torch.device) -> ScoreModel:
 
             published = PUBLISHED[source.place]
             found = stored(published)
-            model = load_edm(found.path, device, precision=dtype, sha256=found.sha256)
+            model = load_edm(found.path, device, precision=dtype, asked=source.range, sha256=found.sha256)
             if (model.info.shape, model.classes) != (published.shape, published.classes):
                 raise InputError(
                     f"The file of {published.name}, {str(found.path)!r}, holds another network: "
@@ -118,10 +124,11 @@ def load(source: Source, device: torch.device) -> ScoreModel:
                 )
             model = replace(model, info=replace(model.info, name=source.place, source=source.place))
         else:
-            model = load_edm(Path(source.place), device, precision=dtype)
+            model = load_edm(Path(source.place).expanduser(), device, precision=dtype, asked=source.range)
+            model = replace(model, info=replace(model.info, source=source.text))
     if source.precision != "float32":
         model = replace(model, record={**model.record, "precision": source.precision})
-    return limited(model, source.range)
+    return model if source.kind in ("edm", "published") else limited(model, source.range)
 
 
 def source_of(
@@ -138,15 +145,25 @@ def source_of(
     record = artifact.provenance.config.get("model")
     noted = record if isinstance(record, Mapping) else {}  # free, so that anything may stand there
     precision = str(noted.get("precision", "float32"))
+    kept = {"null_label": noted["null_label"]} if "null_label" in noted else {}
     if named is not None:
         chosen, where = parse(named)
-        return Source(kind=chosen, place=where, arguments=arguments, range=within, precision=precision)
+        return Source(
+            kind=chosen,
+            place=where,
+            arguments={**(kept if chosen == "diffusers" else {}), **arguments},
+            range=within,
+            precision=precision if chosen in ("edm", "published", "diffusers") else "float32",
+        )
+    if arguments:
+        raise InputError("A --model-arg is for a model that --model names.")
+    if place.startswith(("//", "\\\\")):  # opening it would tell a machine of the artifact's choosing who we are
+        raise InputError(f"The artifact names a model on another machine, {info.source}.", hint="Name it with --model.")
     if kind in ("embedded", "analytic") and place in MODELS:
         return Source(kind="name", place=place, range=within)
     if info.source in PUBLISHED:
         return Source(kind="published", place=info.source, range=within, precision=precision)
     if colon and kind in ("edm", "diffusers"):
-        kept = {"null_label": noted["null_label"]} if "null_label" in noted else {}
         return Source(kind=kind, place=place, arguments=kept, range=within, precision=precision)
     own = "Take its grid with artc.load(path).sigmas(nfe=...) and sample your model with it"
     raise InputError(
@@ -162,10 +179,26 @@ def model_for(artifact: Artifact, source: Source, device: torch.device, labels: 
     """
     info = artifact.model
     model = load(source, device)
-    if (model.info.sha256, model.info.shape, model.info.domain) != (info.sha256, info.shape, info.domain):
-        raise InputError(f"{source.text} is not the model that the artifact was made for.", hint="Compile it again.")
-    if (model.info.sigma_min, model.info.sigma_max) != (info.sigma_min, info.sigma_max):
-        raise InputError(f"{source.text} no longer has the sigma range that the artifact was made for.")
+    for what in ("sha256", "shape", "domain", "shift", "prediction"):
+        have, want = getattr(model.info, what), getattr(info, what)
+        if have != want:
+            noted = artifact.provenance.config.get("model")
+            made = noted.get("arguments") if isinstance(noted, Mapping) else None
+            raise InputError(
+                f"{source.typed} is not the model that the artifact was made for: its {what} is {have}, not {want}.",
+                hint=f"It was made with --model-arg {made}."
+                if made and source.kind == "python"
+                else "Compile it again.",
+            )
+    # Ends that come out of tables and exponentials may differ in a last digit between machines.
+    ends = ((model.info.sigma_min, info.sigma_min), (model.info.sigma_max, info.sigma_max))
+    if not all(math.isclose(have, want, rel_tol=1e-6) for have, want in ends):
+        raise InputError(f"{source.typed} no longer has the sigma range that the artifact was made for.")
+    model = replace(model, info=replace(model.info, sigma_min=info.sigma_min, sigma_max=info.sigma_max))
     from artc.models.conditioning import conditioned
 
+    noted = artifact.provenance.config.get("model")
+    compiled_for = noted.get("labels") if isinstance(noted, Mapping) else None
+    if not labels and isinstance(compiled_for, list) and all(type(label) is int for label in compiled_for):
+        labels = tuple(compiled_for)
     return conditioned(model, labels, None if info.guidance is None else info.guidance.scale)

@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5000)
     options = parser.parse_args()
     training = TrainingConfig(images=128 * options.steps, batch=128, rate=2e-3, warmup=100)
-    config = CONFIG | {"label_dim": CLASSES if options.conditional else 0}
+    config = CONFIG | ({"label_dim": CLASSES, "label_dropout": DROPPED} if options.conditional else {})
     images = avg_pool2d(normalize(load_images(options.data, "train")), 2)
     labels = one_hot(load_labels(options.data, "train"), CLASSES).float()
 

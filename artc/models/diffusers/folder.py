@@ -46,12 +46,15 @@ def load_folder(
         raise DeviceError("float16 needs CUDA.", hint="Use bfloat16 or float32.")
     folder = Path(path).expanduser()
     files = pipeline_files(folder)
-    unet = _network(files.network, precision).to(device)
+    unet = _network(files.network).to(device)
     config = unet.config
     # An embedding that was learned entry by entry has no values between its entries.
     noise = noising(scheduler_of(files.scheduler), rounded=config.time_embedding_type == "learned")
     count = _classes(config, null_label)
-    denoiser = adapt(_called(unet, count, null_label), predicts=noise.predicts, times=noise.times)
+    fine, denoiser = (
+        adapt(_called(unet, count, null_label, dtype), predicts=noise.predicts, times=noise.times)
+        for dtype in (torch.float32, precision)
+    )
     last = null_label is not None and null_label == count - 1
     latent = f"Its samples are latents: the {files.decoder} of the pipeline makes images of them."
     info = noise.info(
@@ -63,6 +66,8 @@ def load_folder(
     )
     return ScoreModel(
         denoiser=denoiser,
+        fine=None if precision is torch.float32 else fine,
+        unconditional=null_label is not None,
         info=info,
         device=device,
         # A "no class" at the end is no class; one in between is left out of those that latents draw from.
@@ -73,13 +78,13 @@ def load_folder(
     )
 
 
-def _network(place: Path, dtype: torch.dtype) -> Any:
+def _network(place: Path) -> Any:
     """The UNet2DModel of a folder, every weight of it from the file."""
     unet2d = diffusers_package().UNet2DModel
     try:
         unet, loading = unet2d.from_pretrained(
             str(place),
-            torch_dtype=dtype,
+            torch_dtype=torch.float32,
             use_safetensors=True,
             local_files_only=True,
             low_cpu_mem_usage=False,
@@ -117,12 +122,12 @@ def _classes(config: Any, null_label: int | None) -> int:
     return int(count)
 
 
-def _called(unet: Any, count: int, null_label: int | None) -> Network:
-    """The network as adapters call it; without classes it takes no labels."""
-    dtype: torch.dtype = unet.dtype
+def _called(unet: Any, count: int, null_label: int | None, dtype: torch.dtype) -> Network:
+    """The network as adapters call it, computing in `dtype`; without classes it takes no labels."""
 
     def plain(z: Tensor, timestep: Tensor) -> Tensor:
-        raw: Tensor = unet(z.to(dtype), timestep, return_dict=False)[0]
+        with torch.autocast(z.device.type, dtype, enabled=dtype is not torch.float32):
+            raw: Tensor = unet(z.float(), timestep, return_dict=False)[0]
         return raw
 
     def conditional(z: Tensor, timestep: Tensor, labels: Tensor) -> Tensor:
@@ -133,7 +138,8 @@ def _called(unet: Any, count: int, null_label: int | None) -> Network:
                 hint="If it was trained with one, load it with null_label=...; else compile it without guidance.",
             )
         classes = labels if null_label is None else labels.masked_fill(free, null_label)
-        raw: Tensor = unet(z.to(dtype), timestep, class_labels=classes, return_dict=False)[0]
+        with torch.autocast(z.device.type, dtype, enabled=dtype is not torch.float32):
+            raw: Tensor = unet(z.float(), timestep, class_labels=classes, return_dict=False)[0]
         return raw
 
     return conditional if count else plain

@@ -88,6 +88,7 @@ def from_pipeline(
         info=info,
         device=unet.device,
         classes=prompts.count,
+        unconditional=negative_prompt_embeds is not None,
         record={
             "precision": str(unet.dtype).removeprefix("torch."),
             "prompts": prompts.count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from artc.errors import DeviceError, InputError
 from artc.models.checksums import sha256_of
 from artc.models.edm.networks import build
 from artc.models.preconditioning import Preconditioned
+from artc.models.ranges import Range, limited
 from artc.models.score_model import ScoreModel
 from artc.models.snapshots.unpickling import EDMFile, read_edm
 
@@ -34,12 +36,18 @@ class _OneHot:
 
 
 def load_edm(
-    path: Path, device: torch.device, *, precision: torch.dtype = torch.float32, sha256: str | None = None
+    path: Path,
+    device: torch.device,
+    *,
+    precision: torch.dtype = torch.float32,
+    asked: Range | None = None,
+    sha256: str | None = None,
 ) -> ScoreModel:
     """The averaged network of an EDM snapshot, channels-last, on the range that EDM samples it with.
 
     Args:
         precision: in which the raw network computes; preconditioning stays in float32.
+        asked: the noise range to sample; by default what EDM's sampler asks for.
         sha256: of the file, where the caller knows it.
 
     Raises InputError when the file is not what EDM writes, or its weights do not fit its own description.
@@ -70,15 +78,21 @@ def load_edm(
         "network": config.get("model_type"),
         "module_src_sha256": file.source_sha256,
     }
-    return ScoreModel(
-        denoiser=_OneHot(network) if network.label_dim else network,
+    fine = copy.copy(network)  # the same weights
+    fine.precision = torch.float32
+    called, exact = (_OneHot(one) if network.label_dim else one for one in (network, fine))
+    model = ScoreModel(
+        denoiser=called,
+        fine=None if precision is torch.float32 else exact,
         info=info,
         device=device,
         classes=network.label_dim,
+        unconditional=config.get("label_dropout", 0) > 0,  # or it never saw a row of zeros
         batch=_batch(network, device),
         own_range=(network.sigma_min, network.sigma_max),
         record=record,
     )
+    return limited(model, asked or Range())
 
 
 def _network(file: EDMFile, path: Path, precision: torch.dtype) -> Preconditioned:
