@@ -257,3 +257,23 @@ def test_times_of_ones_own_are_held_to_the_same_rules():
     assert isinstance(own, Times)
     with pytest.raises(InputError, match=r"sigma = 1; it knows 0.1 to 0.9"):
         own.told(torch.ones(1))
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_a_rounded_end_of_the_range_is_exactly_the_end(name):
+    times = TIMES[name]
+    ends = torch.tensor([times.sigma_min, times.sigma_max], dtype=F64)
+    beyond = ends * torch.tensor([1 - 5e-7, 1 + 5e-7], dtype=F64)
+    assert torch.equal(times.told(beyond, F64), times.told(ends, F64))
+    if name == "discrete":
+        assert times.told(beyond, F64).tolist() == [0.0, 999.0]
+
+
+@pytest.mark.parametrize("inside", [torch.bfloat16, torch.float64])
+def test_whatever_a_network_computes_in_it_answers_in_the_dtype_of_x(inside):
+    def network(z, timestep):
+        return 0.25 * z.to(inside)
+
+    for predicts in PREDICTIONS:
+        denoiser = adapt(network, predicts=predicts, times=TIMES["discrete"])
+        assert denoiser(torch.ones((2, 3)), torch.tensor([1.0, 2.0])).dtype == torch.float32

@@ -58,3 +58,23 @@ def test_an_unknown_solver_names_the_close_one():
     for call in (nfe_of, steps_for):
         with pytest.raises(UnknownNameError, match=r"Unknown solver 'huen'\. Did you mean heun\?"):
             call("huen", 3)
+
+
+def test_the_cost_of_a_denoised_value_by_hand():
+    assert [nfe_of("heun", steps, 3) for steps in (1, 2, 4)] == [3, 9, 21]
+    assert [steps_for("heun", nfe, 3) for nfe in (3, 9, 21)] == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("nfe", "cost", "said"),
+    [
+        (4, 1, "exactly 4 denoiser calls. The nearest NFE it can make are 3 and 5."),
+        (4, 2, "exactly 4 denoiser calls with guidance, which doubles them. The nearest NFE it can make are 2 and 6."),
+        (4, 3, "exactly 4 denoiser calls. The nearest NFE it can make are 3 and 9."),
+        (2, 3, "2 denoiser calls. The smallest NFE is 3."),
+    ],
+)
+def test_only_guidance_at_two_calls_is_said_to_double(nfe, cost, said):
+    with pytest.raises(BudgetError) as caught:
+        steps_for("heun", nfe, cost)
+    assert str(caught.value) == f"heun cannot make {said}"

@@ -266,3 +266,17 @@ def test_a_file_that_cannot_be_read_is_not_a_verdict(tmp_path, name):
         with pytest.raises(InputError) as caught:
             call(f"{tmp_path}/{name}")
         assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("nfe", "accepted"), [(10, True), (5, False), (15, False), (20, False)])
+def test_a_guided_schedule_spends_exactly_two_calls_a_value(nfe, accepted):
+    document = golden_document()
+    document["model"]["guidance"] = {"scale": 2.0, "calls": 2}
+    document["schedules"][0]["nfe"], document["schedules"][1]["nfe"] = nfe, 6
+    text = json.dumps(resealed(document))
+    if accepted:
+        assert [schedule.nfe for schedule in loads(text).schedules] == [10, 6]
+    else:
+        with pytest.raises(ArtifactError, match=f"heun spends 10 denoiser calls on 3 steps, not {nfe}") as caught:
+            loads(text)
+        assert (caught.value.code, caught.value.path) == ("nfe", "$.schedules[0].nfe")

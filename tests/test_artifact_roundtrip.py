@@ -46,7 +46,8 @@ def artifacts(draw):
     )
     steps = draw(st.lists(st.integers(1, 60), unique=True, max_size=4, min_size=1))
     schedules = [
-        Schedule(solver="heun", nfe=2 * k - 1, steps=k, sigmas=warp.baked(k, top / 1000), origin="closed-form") for k in steps
+        Schedule(solver="heun", nfe=2 * k - 1, steps=k, sigmas=warp.baked(k, top / 1000), origin="closed-form")
+        for k in steps
     ]
     base = example()
     model = type(base.model)(**{**_fields(base.model), "sigma_max": top, "sigma_min": top / 1000})

@@ -164,3 +164,22 @@ def test_a_coordinate_needs_positive_numbers(bad):
         Coordinate(bad, 1.0)
     with pytest.raises(InputError, match="positive"):
         Coordinate(1.0, bad)
+
+
+def test_many_steps_stay_at_or_above_the_floor():
+    warp = Warp((0.0, 0.5, 0.9, 1.0), (80.0, 1.0, 0.01, 0.0), 0.002)
+    assert warp.baked(5, 0.01) == warp.baked(5)  # whose last positive node is above
+    for steps in (11, 40, 300):
+        free, held = warp.grid(steps), warp.grid(steps, floor=0.01)
+        assert free[-2] < 0.01
+        assert (held[0], held[-2], held[-1], len(held)) == (80.0, 0.01, 0.0, steps + 1)
+        assert (np.diff(held) < 0).all()
+        np.testing.assert_allclose(held[:-1], warp.at(0.9 * np.arange(steps) / (steps - 1)), rtol=1e-9)
+    assert warp.baked(1, 0.01) == (80.0, 0.0)
+
+
+def test_the_grid_goes_over_to_the_floor_without_a_jump():
+    warp = Warp((0.0, 1.0), (80.0, 0.0), 0.002)
+    below = warp.grid(30)[-2]
+    above = warp.grid(30, floor=below * (1 + 1e-9))
+    np.testing.assert_allclose(above[:-1], warp.grid(30)[:-1], rtol=1e-6)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artc.artifact import Policy, dumps, read, write
-from artc.artifact.writing import WIDTH, _layout
+from artc.artifact.writing import WIDTH, _layout, check_writable, write_whole
 from artc.errors import ArtifactError, OutputError
 from tests.golden.example import GOLDEN, example
 
@@ -197,3 +197,19 @@ def test_validation_needs_neither_numpy_nor_torch():
         "sys.exit(bool({'numpy', 'torch'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_no_plain_file_is_never_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # it stands for devices too: /dev/null itself would be gone if this failed as root
+    for force in (False, True):
+        with pytest.raises(OutputError, match="is a device or the like"):
+            check_writable(pipe, force=force)
+        with pytest.raises(OutputError, match="is a device or the like"):
+            write_whole(pipe, b"x", force=force)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_an_empty_path_is_refused():
+    with pytest.raises(OutputError, match="names no file"):
+        check_writable("")

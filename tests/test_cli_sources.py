@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import artc as library
+from artc.cli.compile import default_name
 from artc.models.edm.networks import build
 from tests.cli import QUICK, artc, names_in
 from tests.edm_pickle import write_edm
@@ -188,3 +189,56 @@ def test_what_cannot_be_loaded_is_one_sentence_and_leaves_nothing(folder, words,
     assert "Traceback" not in refused.err
     assert len(refused.err.strip().splitlines()) <= 2
     assert names_in(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "name"),
+    [
+        ("edm", "runs/net.pkl", "net"),
+        ("edm", "C:\\nets\\net.pkl", "net"),
+        ("edm", ".pkl", "edm"),
+        ("edm", "кот.pkl", "кот"),
+        ("diffusers", "/abs/folder/", "folder"),
+        ("diffusers", "./tiny", "tiny"),
+        ("diffusers", "..", "diffusers"),
+        ("python", "my.models:make", "my.models-make"),
+        ("name", "mnist", "mnist"),
+    ],
+)
+def test_the_default_name_of_an_artifact_is_a_plain_file_name(kind, place, name):
+    assert default_name(kind, place) == f"{name}.art.json"
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--model", "edm-cifar10", "--labels", "3"), "edm-cifar10 is unconditional"),
+        (("--model", "edm-cifar10", "--guidance", "2"), "edm-cifar10 is unconditional"),
+        (("--model", "edm-cifar10-cond", "--labels", "10"), "has classes 0 to 9, not 10"),
+        (("--model", "edm-cifar10", "--precision", "float16", "--device", "cpu"), "float16 needs CUDA"),
+        (("--model", "edm-cifar10", "--sigma-min", "nan"), "sigma_min must be a positive number"),
+        (("--model", "edm-cifar10", "--sigma-max", "inf"), "sigma_max must be a positive number"),
+    ],
+)
+def test_what_is_known_before_a_download_is_refused_before_it(folder, words, complaint, monkeypatch):
+    monkeypatch.setenv("ARTC_CACHE", str(folder / "cache"))
+    refused = artc("compile", "--nfe", "6" if "--guidance" in words else "3", *words, *FAST)
+    assert (refused.code, complaint in refused.err, "fetching" in refused.err) == (2, True, False), refused.err
+
+
+def test_the_quiet_are_told_of_a_narrower_range_and_json_has_it_too(folder):
+    edm_file(precond="VEPrecond")
+    done = artc("compile", "--model", "edm:net.pkl", "--nfe", "3", *FAST)
+    assert "sigma_min is 0.02, not 0.002" in done.err
+    assert artc("inspect", "net.art.json", "--json").document["sigma_asked"] == [0.002, 80.0]
+
+
+def test_a_module_that_prints_or_leaves_spoils_nothing(folder):
+    (folder / "loud_module_of_mine.py").write_text("print('hello')\n" + MY_MODELS)
+    done = artc(
+        "compile", "--model", "loud_module_of_mine:velocity", "--nfe", "3", *QUICK, "--json", "-o", "x.art.json"
+    )
+    assert done.document["model"]["domain"] == "flow"
+    (folder / "leaving_module_of_mine.py").write_text("raise SystemExit(0)")
+    left = artc("compile", "--model", "leaving_module_of_mine:make", "--nfe", "3", *FAST)
+    assert (left.code, "raised SystemExit: 0" in left.err) == (2, True)

@@ -111,3 +111,21 @@ def test_what_a_model_does_not_have_is_refused():
         artc.compile(class_model(), nfe=[3], labels=[-1])
     with pytest.raises(InputError, match="must be a number"):
         artc.compile(class_model(), nfe=[6], guidance=float("nan"))
+
+
+def test_the_kind_of_condition_and_of_prediction_reach_the_artifact():
+    artifact = artc.compile(class_model(prediction="velocity"), nfe=[3], **QUICK)
+    assert (artifact.model.conditioning, artifact.model.prediction) == ("class", "velocity")
+    assert artc.compile(vp_model(), nfe=[3], **QUICK).model.conditioning == "none"
+
+
+@pytest.mark.parametrize(("guidance", "most"), [(None, 5), (2.0, 4)])
+def test_the_network_is_called_with_no_more_than_its_batch(guidance, most):
+    model, sizes = class_model(), []
+
+    def counting(x, sigma, labels):
+        sizes.append(len(x))
+        return model.denoiser(x, sigma, labels=labels)
+
+    artc.compile(replace(model, denoiser=counting, batch=5), nfe=[6 if guidance else 3], guidance=guidance, **QUICK)
+    assert max(sizes) == most

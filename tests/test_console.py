@@ -263,3 +263,11 @@ def test_a_terminal_of_eighty_columns_shows_bars_and_the_whole_result(tmp_path):
         for value in (schedule.evaluation[0].value, *schedule.evaluation[0].baselines.values()):
             assert f"{value:.4f}" in result
     assert f"wrote {path}\n" in result
+
+
+def test_control_characters_of_a_stranger_do_not_reach_the_terminal(capsys):
+    Console().say("model \x1b]0;pwned\x07 \x9b31m\ttext")
+    Console().warn("\x00")
+    out, err = capsys.readouterr()
+    assert out == "model \\x1b]0;pwned\\x07 \\x9b31m\\ttext\n"
+    assert err == "\\x00\n"

@@ -87,6 +87,12 @@ def test_a_flow_scheduler_makes_a_flow_model(tmp_path):
     torch.testing.assert_close(x + (after - sigma) * along, stepped, rtol=1e-5, atol=1e-5)
 
 
+def test_a_shift_that_follows_the_image_is_none_of_the_models(tmp_path):
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)
+    model = load_folder(save(tmp_path, scheduler), CPU)
+    assert (model.info.domain, model.info.shift) == ("flow", None)
+
+
 def test_a_folder_says_what_it_is(tmp_path):
     path = save(tmp_path, ddpm(), sample_size=(8, 12))
     model = load_folder(path, CPU)

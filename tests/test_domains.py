@@ -135,3 +135,35 @@ def test_a_flow_description_that_makes_no_sense_is_refused():
         artc.score_model(velocity, **limits, sigma_max=1.0, domain="flow", shift=-1.0)
     with pytest.raises(UnknownNameError, match="vp"):
         artc.score_model(velocity, **limits, sigma_max=80.0, domain="vp")
+
+
+def test_the_shift_belongs_to_the_host_and_not_to_the_unscaled_path():
+    model = flow_model("three", sigma_min=1e-3, sigma_max=1.0, shift=3.0)
+    assert model.info.shift == 3.0
+    assert unscaled(model).info.shift is None
+
+
+def test_the_stiffness_of_an_artifact_stands_in_the_middles_of_the_bank():
+    model = flow_model("three", sigma_min=1e-3, sigma_max=1.0)
+    artifact = artc.compile(model, nfe=[3], method="closed-form", trajectories=16, refine=False)
+    nodes = np.geomspace(0.999 / (1 - 0.999), 0.001 / 0.999, 128)  # of sigma = s / (1 - s), from s = 0.999 to 0.001
+    middles = np.sqrt(nodes[:-1] * nodes[1:])
+    np.testing.assert_allclose(artifact.stiffness.sigma, middles / (1 + middles), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("low", "high", "top"), [(0.001, 1.0, 999.0), (0.01, 0.8, 4.0)])
+def test_the_teacher_of_a_flow_model_walks_karras_curve_of_the_unscaled_sigma(low, high, top):
+    bottom = low / (1 - low)
+    found = Teacher(steps=4).sigmas(flow_model("three", sigma_min=low, sigma_max=high).info)
+    curve = [(top ** (1 / 7) + k / 3 * (bottom ** (1 / 7) - top ** (1 / 7))) ** 7 for k in (1, 2, 3)]
+    assert (found[0], found[-1], len(found)) == (high, 0.0, 5)
+    np.testing.assert_allclose(found[1:-1], [sigma / (1 + sigma) for sigma in curve], rtol=1e-9)
+
+
+def test_the_shifted_grid_by_hand():
+    info = flow_model("three", sigma_min=1e-3, sigma_max=0.8, shift=3.0).info
+    # s = 0.8 is t = 4/7; of t = 3/7, 2/7 and 1/7, s = 3 t / (1 + 2 t) is 9/13, 6/11 and 3/9.
+    np.testing.assert_allclose(grid_for("shifted", 4, info), [0.8, 9 / 13, 6 / 11, 1 / 3, 0.0], rtol=1e-14)
+    for top in np.linspace(0.3, 1.0, 71).tolist():
+        info = flow_model("three", sigma_min=1e-3, sigma_max=top, shift=3.0).info
+        assert grid_for("shifted", 5, info)[0] == top

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from artc.errors import BudgetError, InputError, UnknownNameError
-from artc.sampling.grids import GRIDS, baseline
+from artc.sampling.grids import GRIDS, baseline, grid_for
+from tests.toy_models import vp_model
 
 RANGES = st.tuples(st.floats(1e-4, 1.0), st.floats(2.0, 1e5)).map(lambda pair: (pair[0], pair[0] * pair[1]))
 
@@ -74,3 +77,13 @@ def test_what_is_no_grid_is_refused():
     for low, high in ((0.0, 80.0), (-1.0, 80.0), (80.0, 80.0), (80.0, 1.0), (float("nan"), 80.0), (0.1, float("nan"))):
         with pytest.raises(InputError, match="0 < sigma_min < sigma_max"):
             baseline("edm", 4, low, high)
+
+
+def test_a_grid_for_a_model_stays_in_its_range():
+    info = vp_model().info
+    for steps in (1, 2, 30):
+        assert grid_for("uniform", steps, info).tolist() == baseline("uniform", steps, 0.002, 80.0).tolist()
+    short = replace(info, sigma_min=0.5)
+    held = grid_for("uniform", 400, short)
+    assert (len(held), held[0], held[-2], held[-1]) == (401, 80.0, 0.5, 0.0)
+    np.testing.assert_allclose(held[:-1], np.linspace(80.0, 0.5, 400))

@@ -7,12 +7,15 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+import artc
 from artc.errors import InputError, OutputError
 from artc.evaluation import plots
 from artc.sampling.grids import GRIDS, baseline
 from tests.cli import names_in
 from tests.golden.example import example
+from tests.toy_models import flow_model, vp_model
 
 
 @pytest.fixture
@@ -189,3 +192,13 @@ def test_a_full_disk_leaves_the_old_file(name, tmp_path, monkeypatch):
         plots.save_samples({"compiled": np.zeros((1, 1, 4, 4))}, tmp_path / name)
     assert (tmp_path / name).read_bytes() == b"old"
     assert names_in(tmp_path) == [name]
+
+
+def test_the_stiffness_of_a_flow_model_is_drawn_on_the_unscaled_path():
+    quick = {"nfe": [5], "method": "closed-form", "trajectories": 16}
+    curves = []
+    for model in (flow_model, vp_model):
+        axes = Figure().subplots()
+        plots._draw_stiffness(axes, artc.compile(model("clusters"), **quick))
+        curves.append(np.array(axes.lines[0].get_ydata()))
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-6)

@@ -49,3 +49,13 @@ def test_a_model_that_states_no_own_range_knows_the_one_it_is_used_on():
 def test_a_range_with_nothing_in_it_is_refused(asked):
     with pytest.raises(InputError, match="sigma_min < sigma_max"):
         limited(VE, asked)
+
+
+def test_what_was_said_and_recorded_before_is_kept():
+    earlier = replace(VE, notices=("Its samples are latents.",), record={"labels": "uniform"})
+    assert limited(earlier, Range(sigma_min=0.05)).notices == earlier.notices
+    assert limited(earlier, Range(sigma_min=0.05)).record == earlier.record
+    model = limited(earlier, Range())
+    narrowed = "custom knows sigma from 0.02 to 100: sigma_min is 0.02, not 0.002."
+    assert model.notices == ("Its samples are latents.", narrowed)
+    assert model.record == {"labels": "uniform", "sigma_asked": [0.002, 80.0]}

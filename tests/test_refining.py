@@ -8,13 +8,16 @@ import artc
 from artc.artifact import Coordinate
 from artc.errors import InputError
 from artc.evaluation.endpoint import Teacher, endpoint_error
+from artc.learning.methods import certificate_of
+from artc.learning.objective import energy_of
 from artc.learning.refining import most_trials, refine
+from artc.models.domains import unscaled
 from artc.models.score_model import Probe
 from artc.progress import drain
 from artc.sampling.bank import build_bank
 from artc.sampling.solvers import SOLVERS
 from artc.sampling.trajectories import sample
-from tests.toy_models import vp_model
+from tests.toy_models import flow_model, vp_model
 
 RANGE = Coordinate(0.002, 80.0)
 
@@ -103,8 +106,6 @@ def test_refining_is_deterministic_and_counts_its_calls():
 
 
 def test_a_flow_schedule_is_refined_in_its_own_domain():
-    from tests.toy_models import flow_model
-
     model = flow_model("three", sigma_min=1e-3, sigma_max=1.0)
     artifact = artc.compile(model, nfe=[3], method="closed-form", trajectories=32)
     schedule = artifact.schedules[0]
@@ -122,3 +123,19 @@ def test_a_number_of_noises_that_makes_no_sense_is_refused():
         Request(nfe=(3,), refine=-1)
     with pytest.raises(InputError, match="refine"):
         Request(nfe=(3,), refine=1)
+
+
+@pytest.mark.parametrize("kind", ["vp", "flow"])
+def test_the_certificate_of_a_refined_schedule_is_taken_on_trajectories_it_never_saw(kind):
+    model = vp_model("three") if kind == "vp" else flow_model("three", sigma_min=1e-3, sigma_max=1.0)
+    artifact = artc.compile(model, nfe=[3], method="closed-form", trajectories=64, seed=3)
+    (schedule,) = artifact.schedules
+    assert schedule.origin == "refined"
+    seen = unscaled(model)
+    low, high = seen.info.sigma_min, seen.info.sigma_max
+    bank = drain(build_bank(Probe(seen).on, model.latents(64, seed=6), sigma_min=low, sigma_max=high, nodes=128))
+    learned_on, held_out = (energy_of(part, Coordinate(low, high)) for part in bank.split(16))
+    assert (len(learned_on.cells), len(held_out.cells)) == (48, 16)
+    assert schedule.certificate == certificate_of(schedule.sigmas, held_out, model.info)
+    other = certificate_of(schedule.sigmas, learned_on, model.info)
+    assert (schedule.certificate.objective, schedule.certificate.lower_bound) != (other.objective, other.lower_bound)

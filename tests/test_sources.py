@@ -86,7 +86,7 @@ def test_an_artifact_finds_its_model_again_and_no_other(tmp_path):
     for change in ({"sha256": "0" * 64}, {"shape": (15,)}, {"domain": "flow", "sigma_max": 1.0}):
         other = replace(artifact.model, **change)
         with pytest.raises(InputError, match="not the model that the artifact was made for"):
-            model_for(SimpleNamespace(model=other), source, CPU)
+            model_for(SimpleNamespace(model=other, provenance=artifact.provenance), source, CPU)
 
 
 def test_an_artifact_never_names_the_python_to_run(tmp_path):
@@ -126,7 +126,7 @@ def test_a_python_function_makes_the_model_with_its_arguments(tmp_path, monkeypa
     assert model.info.shape == (7,)
     assert (model.info.name, model.info.source) == ("make", "python:toy_maker:make")
     assert model.record == {"arguments": {"size": 7, "spread": 1.5}}
-    assert "made on cpu" in capsys.readouterr().out
+    assert "made on cpu" in capsys.readouterr().err  # stdout is for what artc prints
     assert load_python("toy_maker:ready", {}, CPU).info.shape == (2,)
     assert load_python("toy_maker:Space.make", {}, CPU).info.shape == (4,)
 
@@ -173,3 +173,41 @@ def test_a_published_name_is_its_file_in_the_cache_and_no_other_network(tmp_path
     (tmp_path / PUBLISHED["edm-cifar10-cond"].file).write_bytes(path.read_bytes())
     with pytest.raises(InputError, match=r"holds another network: shape \(3, 32, 32\) with 0 classes"):
         load(Source(kind="published", place="edm-cifar10-cond"), CPU)
+
+
+FACTORIES = """
+from dataclasses import replace
+import artc
+from artc.errors import InputError
+def model(**words):
+    return artc.score_model(lambda x, sigma: 0 * x, shape=(2,), sigma_min=0.002, sigma_max=80, **words)
+def bare(device): return model(device=device)
+def usual(device="cpu"): return model(device=device)
+def refusing(): raise InputError("The checkpoint is of another year.", hint="Fetch that of this year.")
+def named(size=1): return replace(model(device="cpu", name="toys"), record={"trained on": "toys", "size": size})
+"""
+
+
+@pytest.mark.parametrize("factory", ["bare", "usual"])
+def test_a_function_that_takes_a_device_gets_the_one_that_was_chosen(tmp_path, monkeypatch, factory):
+    module(tmp_path, "toy_factories", FACTORIES, monkeypatch)
+    elsewhere = torch.device("meta")
+    assert load_python(f"toy_factories:{factory}", {}, elsewhere).device == elsewhere
+    # Said by the user, it is as the user said.
+    assert load_python(f"toy_factories:{factory}", {"device": "cpu"}, elsewhere).device == CPU
+
+
+def test_an_error_that_speaks_to_the_user_is_passed_on_as_it_is(tmp_path, monkeypatch):
+    module(tmp_path, "toy_factories", FACTORIES, monkeypatch)
+    with pytest.raises(InputError) as caught:
+        load_python("toy_factories:refusing", {}, CPU)
+    assert str(caught.value) == "The checkpoint is of another year. Fetch that of this year."
+
+
+def test_what_a_made_model_says_of_itself_is_kept(tmp_path, monkeypatch):
+    module(tmp_path, "toy_factories", FACTORIES, monkeypatch)
+    model = load_python("toy_factories:named", {}, CPU)
+    assert (model.info.name, model.info.source) == ("toys", "python:toy_factories:named")
+    assert model.record == {"trained on": "toys", "size": 1}
+    model = load_python("toy_factories:named", {"size": 5}, CPU)
+    assert model.record == {"trained on": "toys", "size": 5, "arguments": {"size": 5}}

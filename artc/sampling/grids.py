@@ -90,7 +90,21 @@ def names_for(info: ModelInfo) -> tuple[str, ...]:
 
 
 def grid_for(name: str, steps: int, info: ModelInfo) -> Grid:
-    """A named grid for a model, in its domain; raises what `baseline` raises."""
+    """A named grid for a model, in its domain and not below its sigma_min; raises what `baseline` raises.
+
+    Where so many steps would take the last positive node below sigma_min, the nodes are drawn together along the same
+    curve until it is there.
+    """
+    grid = _free_grid(name, steps, info)
+    if grid[-2] >= info.sigma_min:
+        return grid
+    place = np.linspace(0.0, 1.0, steps + 1)
+    last = np.interp(info.sigma_min, grid[::-1], place[::-1])
+    inner = np.interp(np.linspace(0.0, last, steps), place, grid)
+    return np.array([*inner[:-1], info.sigma_min, 0.0])
+
+
+def _free_grid(name: str, steps: int, info: ModelInfo) -> Grid:
     if name == "shifted" and name in names_for(info):
         assert info.shift is not None
         return shifted(steps, info.sigma_max, info.shift)
