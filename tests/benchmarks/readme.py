@@ -21,7 +21,12 @@ README = Path(__file__).parents[2] / "README.md"
 
 def blocks() -> dict[str, str]:
     """The generated blocks of the README by name."""
-    return {"endpoint": endpoint_table(), "gap": gap_table(), "artifact": abridged_artifact()}
+    return {
+        "endpoint": endpoint_table(),
+        "edm files": edm_files_table(),
+        "gap": gap_table(),
+        "artifact": abridged_artifact(),
+    }
 
 
 def endpoint_table() -> str:
@@ -35,6 +40,24 @@ def endpoint_table() -> str:
         cells = {name: f"**{value:.3f}**" if name == lowest else f"{value:.3f}" for name, value in errors.items()}
         rows.append([entry["solver"], str(entry["nfe"]), cells["schedule"], *(cells[name] for name in GRIDS)])
     return markdown(columns, rows) + f"\n\n{result['noises']} noises, seed {result['seed']}; `{result['command']}`."
+
+
+def edm_files_table() -> str:
+    """Errors of schedules compiled from EDM files by the command line, and how soon a large file begins."""
+    result = load("edm_files")
+    columns = ["file", "calls", "**compiled**", *GRIDS]
+    rows = []
+    for entry in result["results"]:
+        errors = entry["errors"]
+        lowest = min(errors, key=lambda name: errors[name])
+        cells = {name: f"**{value:.3f}**" if name == lowest else f"{value:.3f}" for name, value in errors.items()}
+        rows.append([f"`{entry['file']}`", str(entry["nfe"]), cells["schedule"], *(cells[name] for name in GRIDS)])
+    worst = max(result["large"], key=lambda run: run["seconds"])
+    large = (
+        f"A file of {worst['parameters']:,} parameters ({worst['bytes'] / 1e6:.0f} MB) shows its first progress bar after "
+        f"{worst['seconds']:.1f} s, with {worst['peak_over_file']:.1f} times the file in memory"
+    )
+    return markdown(columns, rows) + f"\n\n{large}; `{result['command']}`."
 
 
 def gap_table() -> str:
