@@ -54,8 +54,8 @@ def edm_files_table() -> str:
         rows.append([f"`{entry['file']}`", str(entry["nfe"]), cells["schedule"], *(cells[name] for name in GRIDS)])
     worst = max(result["large"], key=lambda run: run["seconds"])
     large = (
-        f"A file of {worst['parameters']:,} parameters ({worst['bytes'] / 1e6:.0f} MB, random weights) shows its first\n"
-        f"progress bar after {worst['seconds']:.1f} s, with {worst['peak_over_file']:.1f} times the file in memory"
+        f"A file of {worst['parameters']:,} parameters ({worst['bytes'] / 1e6:.0f} MB, random weights) shows its\n"
+        f"first progress bar after {worst['seconds']:.1f} s, with {worst['peak_over_file']:.1f} times the file in memory"
     )
     return markdown(columns, rows) + f"\n\n{large}; `{result['command']}`."
 
