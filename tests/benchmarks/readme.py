@@ -53,10 +53,9 @@ def edm_files_table() -> str:
         cells = {name: f"**{value:.3f}**" if name == lowest else f"{value:.3f}" for name, value in errors.items()}
         rows.append([f"`{entry['file']}`", str(entry["nfe"]), cells["schedule"], *(cells[name] for name in GRIDS)])
     worst = max(result["large"], key=lambda run: run["seconds"])
-    large = (
-        f"A file of {worst['parameters']:,} parameters ({worst['bytes'] / 1e6:.0f} MB, random weights) shows its\n"
-        f"first progress bar after {worst['seconds']:.1f} s, with {worst['peak_over_file']:.1f} times the file in memory"
-    )
+    size = f"A file of {worst['parameters']:,} parameters ({worst['bytes'] / 1e6:.0f} MB, random weights)"
+    start = f"its first progress bar after {worst['seconds']:.1f} s, with {worst['peak_over_file']:.1f} times the file"
+    large = f"{size} shows\n{start} in memory"
     return markdown(columns, rows) + f"\n\n{large}; `{result['command']}`."
 
 
