@@ -53,7 +53,7 @@ def test_a_file_or_folder_without_its_prefix_is_told_apart(tmp_path):
     file.touch()
     with pytest.raises(InputError, match=r"is a file.*--model edm:.*net\.pt"):
         parse(str(file))
-    with pytest.raises(InputError, match=r"--model edm:not-there\.pkl"):
+    with pytest.raises(InputError, match=r"no model .*, nor a file.*edm:FILE\.pkl"):
         parse("not-there.pkl")
     with pytest.raises(InputError, match=r"is a folder.*--model diffusers:"):
         parse(str(tmp_path))

@@ -28,6 +28,7 @@ def score_model(
     classes: SupportsIndex = 0,
     prediction: str = "denoised",
     name: str = "custom",
+    batch: SupportsIndex = 64,
     device: str | torch.device = "auto",
     dtype: torch.dtype = torch.float32,
 ) -> ScoreModel:
@@ -43,6 +44,7 @@ def score_model(
         shift: of a flow model whose host shifts time, m in s = m t / (1 + (m - 1) t). Sigma is s, after the shift.
         classes: how many classes, or prompts, there are.
         prediction: what the network itself puts out; a word for the artifact.
+        batch: samples to call it with at once.
         dtype: in which the denoiser runs; the solver keeps its state in float64.
 
     Raises InputError or UnknownNameError for a description that makes no sense.
@@ -87,5 +89,13 @@ def score_model(
     )
     place = pick_device(device) if isinstance(device, str) else device
     notices = () if times is None else times.notices
-    model = ScoreModel(denoiser=denoiser, info=info, device=place, dtype=dtype, classes=count, notices=notices)
+    model = ScoreModel(
+        denoiser=denoiser,
+        info=info,
+        device=place,
+        dtype=dtype,
+        classes=count,
+        batch=whole(batch, "batch"),
+        notices=notices,
+    )
     return limited(model, asked)

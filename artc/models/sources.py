@@ -82,8 +82,10 @@ def parse(text: str) -> tuple[str, str]:
             return kind, place
         if all(part.isidentifier() for part in (*kind.split("."), *place.split("."))):
             return "python", text
-    if text.endswith(".pkl") or (text and Path(text).is_file()):
+    if text and Path(text).is_file():
         raise InputError(f"{text!r} is a file.", hint=f"If it is an EDM pickle, say --model edm:{text}.")
+    if text.endswith(".pkl"):
+        raise InputError(f"There is no model {text!r}, nor a file.", hint="An EDM pickle is --model edm:FILE.pkl.")
     if text and Path(text).is_dir():
         raise InputError(f"{text!r} is a folder.", hint=f"If it is a diffusers pipeline, say --model diffusers:{text}.")
     unknown = UnknownNameError("model", text, {*MODELS, *PUBLISHED})

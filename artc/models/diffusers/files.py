@@ -72,7 +72,7 @@ def _places(folder: Path, parts: dict[str, Any] | None) -> tuple[Path, Path]:
         if kind == ["diffusers", "UNet2DConditionModel"]:
             raise InputError(
                 f"{folder} is a pipeline that takes prompts.",
-                hint="Load it in Python, and give artc.models.diffusers.pipeline.from_pipeline its prompt embeddings.",
+                hint="Load it in Python, and give artc.from_pipeline its prompt embeddings.",
             )
         if kind != ["diffusers", "UNet2DModel"]:
             what = f"a unet of kind {kind!r}" if kind else "no unet"

@@ -147,7 +147,7 @@ def _checked(pipe: Any) -> Any:
     if not isinstance(unet, diffusers.UNet2DConditionModel) or getattr(pipe, "vae_scale_factor", None) is None:
         raise InputError(
             f"{type(pipe).__name__} has no UNet2DConditionModel with a VAE, as pipelines of Stable Diffusion do.",
-            hint="Give any other denoiser to artc.score_model; artc.models.adapters makes one of a network.",
+            hint="Give any other denoiser to artc.score_model; artc.adapt makes one of a network.",
         )
     config = unet.config
     extra = {

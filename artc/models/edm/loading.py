@@ -22,6 +22,8 @@ from artc.models.snapshots.unpickling import EDMFile, read_edm
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
 """What EDM's own sampler asks of every network (2206.00364, table 1); it gets less where the network knows less."""
 
+LEVELS = "{} tells {} noise levels apart; EDM's own sampler moves every sigma of a grid to the nearest of them."
+
 
 @dataclass(frozen=True, slots=True)
 class _OneHot:
@@ -91,6 +93,7 @@ def load_edm(
         batch=_batch(network, device),
         own_range=(network.sigma_min, network.sigma_max),
         record=record,
+        notices=() if network.u is None else (LEVELS.format(path.stem, len(network.u) - 1),),
     )
     return limited(model, asked or Range())
 
