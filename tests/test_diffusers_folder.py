@@ -10,6 +10,7 @@ from artc.errors import DeviceError, InputError
 from artc.models.diffusers.folder import load_folder
 from artc.models.guidance import guided
 from artc.models.score_model import NO_CLASS, Probe
+from tests.cli import QUICK, artc, names_in
 from tests.tiny_diffusers import CPU, WEIGHTS, ddpm, diffusers, edit, noisy, offline, save, unet_in  # noqa: F401  # offline works by being here
 
 # Raised inside diffusers, by its own code.
@@ -228,3 +229,14 @@ def test_guidance_needs_to_know_which_label_means_no_class(null, classes, drawn,
 def test_labels_that_make_no_sense_are_refused(settings, null, complaint, tmp_path):
     with pytest.raises(InputError, match=complaint):
         load_folder(save(tmp_path, ddpm(), **settings), CPU, null_label=null)
+
+
+def test_a_folder_is_compiled_and_sampled_by_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path, ddpm(), num_class_embeds=4)
+    words = ("--nfe", "6", "--guidance", "2", "--labels", "0,1", "--model-arg", "null_label=3", *QUICK)
+    done = artc("compile", "--model", "diffusers:tiny", *words)
+    assert (done.code, names_in(tmp_path)) == (0, ["tiny", "tiny.art.json"]), done.err
+    assert artc("sample", "tiny.art.json", "--nfe", "6", "-n", "2", "-o", "s.npz").code == 0
+    refused = artc("compile", "--model", "diffusers:tiny", *words[:6], *QUICK, "-o", "x.art.json")
+    assert (refused.code, "never trained without a class" in refused.err) == (2, True)

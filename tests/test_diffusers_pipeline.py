@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+import artc
 from artc.errors import InputError
 from artc.models.diffusers.pipeline import from_pipeline
 from artc.models.guidance import guided
@@ -170,3 +171,17 @@ def test_another_kind_of_pipeline_is_refused(prompts):
     pipe = diffusers.DDPMPipeline(unet=diffusers.UNet2DModel(**TINY, **PLAIN), scheduler=ddpm())
     with pytest.raises(InputError, match="DDPMPipeline has no UNet2DConditionModel with a VAE"):
         from_pipeline(pipe, **text_of(prompts))
+
+
+def test_a_stable_diffusion_pipeline_is_compiled_with_its_prompts_and_guidance(sd, prompts, tmp_path):
+    model = from_pipeline(sd(), **text_of(prompts))
+    quick = {"solver": "euler", "method": "closed-form", "trajectories": 8}
+    artifact = artc.compile(model, nfe=[6], guidance=3.0, **quick)
+    artifact.save(tmp_path / "sd.art.json")
+    made = artc.load(tmp_path / "sd.art.json")
+    assert (made.model.conditioning, made.model.shape, made.model.guidance.scale) == ("text", (4, 8, 8), 3.0)
+    assert made.schedules[0].steps == 3  # each guided value takes two calls
+    assert made.model.sigma_min <= made.schedules[0].sigmas[-2] < made.sigmas(nfe=6)[0] == made.model.sigma_max
+    alone = from_pipeline(sd(), prompt_embeds=prompts["prompt_embeds"])
+    with pytest.raises(InputError, match="never trained without a class"):
+        artc.compile(alone, nfe=[6], guidance=3.0, **quick)

@@ -39,7 +39,8 @@ def conditioned(model: ScoreModel, labels: tuple[int, ...] = (), guidance: float
     if not model.unconditional:
         raise InputError(
             f"{model.info.name} was never trained without a class, which guidance needs.",
-            hint="Compile it without --guidance.",
+            hint="Compile it without guidance; or say what stands for no class, if anything does: "
+            "null_label of a diffusers folder, negative_prompt_embeds of a pipeline.",
         )
     scale = float(guidance)
     return replace(
