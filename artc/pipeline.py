@@ -26,7 +26,7 @@ from artc.models.conditioning import conditioned
 from artc.models.custom import score_model
 from artc.models.domains import domain_sigma, domain_warp, unscaled
 from artc.models.score_model import ConditionalDenoiser, Denoiser, Probe, ScoreModel
-from artc.progress import drain
+from artc.progress import drain, mapped
 from artc.request import REFINE, Request
 from artc.sampling.bank import build_bank
 
@@ -153,13 +153,9 @@ def _stage(
     name: str, work: Generator[_Steps, None, Result], gap: float | None = None
 ) -> Generator[Update, None, Result]:
     """Run one stage, showing its progress under its name."""
-    while True:
-        try:
-            step = next(work)
-        except StopIteration as finished:
-            result: Result = finished.value
-            return result
-        yield Update(stage=name, done=step.done, total=step.total, gap=getattr(step, "gap", gap))
+    return mapped(
+        work, lambda step: Update(stage=name, done=step.done, total=step.total, gap=getattr(step, "gap", gap))
+    )
 
 
 class _Stopwatch:

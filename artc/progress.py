@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Shown = TypeVar("Shown")
 Result = TypeVar("Result")
 
 
@@ -18,6 +19,17 @@ class Progress:
     total: int
 
 
+def mapped(work: Generator[Item, None, Result], change: Callable[[Item], Shown]) -> Generator[Shown, None, Result]:
+    """The same work, showing other updates."""
+    while True:
+        try:
+            update = next(work)
+        except StopIteration as finished:
+            result: Result = finished.value
+            return result
+        yield change(update)
+
+
 def shifted(
     work: Generator[Progress, None, Result], before: int, total: int, *, worth: int | None = None
 ) -> Generator[Progress, None, Result]:
@@ -25,13 +37,11 @@ def shifted(
 
     Left out, the part is worth what it counts itself.
     """
-    while True:
-        try:
-            step = next(work)
-        except StopIteration as finished:
-            result: Result = finished.value
-            return result
-        yield Progress(done=before + (step.done if worth is None else worth * step.done // step.total), total=total)
+
+    def placed(step: Progress) -> Progress:
+        return Progress(done=before + (step.done if worth is None else worth * step.done // step.total), total=total)
+
+    return mapped(work, placed)
 
 
 def drain(work: Generator[Item, None, Result], on_update: Callable[[Item], object] = lambda _: None) -> Result:

@@ -74,3 +74,24 @@ def learned(energies):
     history = []
     found = drain(METHODS["art-rl"](energies("gaussian")[0], 0), history.append)
     return found, tuple(history)
+
+
+@pytest.fixture
+def direct(monkeypatch):
+    """No proxy of the tester's stands between a download and its server."""
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def server():
+    """A real server on this machine, its behaviour to be switched."""
+    from tests.http_server import serving
+
+    with serving() as state:
+        yield state
+
+
+@pytest.fixture
+def target(tmp_path):
+    """Where a download is to go; its folder is not there yet."""
+    return tmp_path / "cache" / "model.pkl"

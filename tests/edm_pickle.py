@@ -21,6 +21,19 @@ BUFFERS = ("u", "freqs", "resample_filter")
 COMMON = ("precond", "img_resolution", "img_channels", "label_dim", "use_fp16", "sigma_data", "model_type")
 
 
+DDPMPP = {
+    "precond": "EDMPrecond",
+    "label_dim": 0,
+    "model_type": "SongUNet",
+    "embedding_type": "positional",
+    "encoder_type": "standard",
+    "decoder_type": "standard",
+    "channel_mult_noise": 1,
+    "resample_filter": [1, 1],
+}
+"""What every DDPM++ network of EDM has in common."""
+
+
 def golden(name, folder=GOLDEN):
     """(config, state in float32) of one of the stored reference networks, which have random weights."""
     with np.load(folder / f"{name}.npz") as file:

@@ -13,24 +13,9 @@ from artc.models.published.download import download
 from artc.progress import Progress, drain
 from tests.cli import environment, names_in
 from tests.downloading import SIZE, fetch, refused
-from tests.http_server import FILE, serving
+from tests.http_server import FILE
 
-
-@pytest.fixture(autouse=True)
-def direct(monkeypatch):
-    """No proxy of the tester's stands between."""
-    monkeypatch.setenv("no_proxy", "*")
-
-
-@pytest.fixture
-def server():
-    with serving() as state:
-        yield state
-
-
-@pytest.fixture
-def target(tmp_path):
-    return tmp_path / "cache" / "model.pkl"
+pytestmark = pytest.mark.usefixtures("direct")
 
 
 # ------------------------------------------------------------------------------------------- all is well

@@ -163,6 +163,12 @@ class Provenance:
     diagnostics: Mapping[str, Any]
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def model_record(self) -> Mapping[str, Any]:
+        """What the loader of the model put on record; free, as every setting is, so that anything may stand there."""
+        record = self.config.get("model")
+        return record if isinstance(record, Mapping) else {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created:

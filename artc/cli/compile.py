@@ -23,7 +23,7 @@ from artc.cli.options import (
     parse_nfe,
 )
 from artc.console import Console, show_artifact
-from artc.errors import DeviceError, InputError
+from artc.errors import InputError
 
 if TYPE_CHECKING:
     from artc.models.published.catalogue import Published
@@ -76,7 +76,7 @@ def compile_command(
     check_writable(path, force=force)
 
     from artc.evaluation.summary import summary
-    from artc.models.score_model import pick_device
+    from artc.models.score_model import check_precision, pick_device
     from artc.models.sources import load
     from artc.pipeline import compile_steps
     from artc.progress import drain
@@ -95,8 +95,7 @@ def compile_command(
     where = pick_device(device)
     if kind == "published":
         check_request(PUBLISHED[place], chosen, guidance)
-        if precision == "float16" and where.type != "cuda":
-            raise DeviceError("float16 needs CUDA.", hint="Use --precision bfloat16 or float32.")
+        check_precision(source.dtype, where)
         if not present(PUBLISHED[place]):
             fetch(console, PUBLISHED[place])
     loaded = load(source, where)

@@ -30,8 +30,8 @@ def summary(artifact: Artifact) -> dict[str, Any]:
             "conditioning": model.conditioning,
             "guidance": None if model.guidance is None else model.guidance.scale,
         },
-        "labels": _record(artifact).get("labels"),
-        "sigma_asked": _record(artifact).get("sigma_asked"),
+        "labels": artifact.provenance.model_record.get("labels"),
+        "sigma_asked": artifact.provenance.model_record.get("sigma_asked"),
         "refinements": made.diagnostics.get("refinements"),
         "method": made.method,
         "seed": made.seed,
@@ -111,7 +111,7 @@ def detail_facts(artifact: Artifact) -> list[tuple[str, str]]:
 
 def _condition(artifact: Artifact) -> str:
     """Which classes or prompts the schedules are for, and under what guidance."""
-    guidance, labels = artifact.model.guidance, _record(artifact).get("labels")
+    guidance, labels = artifact.model.guidance, artifact.provenance.model_record.get("labels")
     which = f"labels {', '.join(map(str, labels))}" if isinstance(labels, list) else "labels drawn uniformly"
     if guidance is None:
         return f"{which}, no guidance"
@@ -129,16 +129,10 @@ def _refinements(artifact: Artifact) -> Iterator[str]:
 
 
 def _asked(artifact: Artifact) -> str:
-    asked = _record(artifact).get("sigma_asked")
+    asked = artifact.provenance.model_record.get("sigma_asked")
     if not (isinstance(asked, list) and len(asked) == 2 and all(map(_is_number, asked))):
         return ""
     return f" ({asked[1]:g} to {asked[0]:g} was asked)"
-
-
-def _record(artifact: Artifact) -> Mapping[str, Any]:
-    """What the loader of the model put on record; free, as every setting is."""
-    record = artifact.provenance.config.get("model")
-    return record if isinstance(record, Mapping) else {}
 
 
 def flattened(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

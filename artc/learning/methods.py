@@ -96,16 +96,20 @@ def bake(
     A grid read from a warp carries the certificate of that continuous warp; one made for its K alone carries its own
     J_K, which can only come near J* as K grows.
     """
-    bound = lower_bound(held_out)
     if learned.origin == "dp":
         sigmas = domain_grid(training.coordinate.sigma(optimal_progress(training, steps)).tolist(), info)
         return sigmas, certificate_of(sigmas, held_out, info)
     sigmas, cost = domain_warp(learned.warp, info).baked(steps, info.sigma_min), warp_cost(held_out, learned.warp)
-    return sigmas, Certificate(objective=cost, lower_bound=bound, gap=cost / bound - 1.0, order=1)
+    return sigmas, _certificate(cost, held_out)
 
 
 def certificate_of(sigmas: Sequence[float], held_out: Energy, info: ModelInfo) -> Certificate:
     """J_K of a grid of the model's domain by itself, against J*."""
+    return _certificate(
+        grid_cost(held_out, held_out.coordinate.progress(unscaled_sigma(sigmas, info.domain))), held_out
+    )
+
+
+def _certificate(cost: float, held_out: Energy) -> Certificate:
     bound = lower_bound(held_out)
-    cost = grid_cost(held_out, held_out.coordinate.progress(unscaled_sigma(sigmas, info.domain)))
     return Certificate(objective=cost, lower_bound=bound, gap=cost / bound - 1.0, order=1)

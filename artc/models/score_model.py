@@ -221,6 +221,12 @@ def check_denoised(denoised: object, given: Tensor, sigma: float) -> None:
         )
 
 
+def check_precision(precision: torch.dtype, device: torch.device) -> None:
+    """Raise DeviceError for a precision that networks cannot run in on this device."""
+    if precision is torch.float16 and device.type != "cuda":
+        raise DeviceError("float16 needs CUDA.", hint="Use --precision bfloat16 or float32.")
+
+
 def pick_device(name: str) -> torch.device:
     """Turn `auto`, `cpu` or `cuda` into a device; raises DeviceError or UnknownNameError."""
     if name not in ("auto", "cpu", "cuda"):

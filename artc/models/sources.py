@@ -60,6 +60,14 @@ class Source:
             raise InputError("The precision can be chosen for EDM files and diffusers folders only.")
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The precision, as torch has it."""
+        import torch
+
+        dtype: torch.dtype = getattr(torch, self.precision)
+        return dtype
+
+    @property
     def typed(self) -> str:
         """As `--model` takes it."""
         return f"{self.kind}:{self.place}" if self.kind in ("edm", "diffusers") else self.place
@@ -96,9 +104,7 @@ def parse(text: str) -> tuple[str, str]:
 
 def load(source: Source, device: torch.device) -> ScoreModel:
     """The model of a source on the range that is asked for; raises InputError, saying what is wrong with it."""
-    import torch
-
-    dtype = getattr(torch, source.precision)
+    dtype = source.dtype
     if source.kind == "name":
         model = MODELS[source.place].load(device)
     elif source.kind == "python":
@@ -144,8 +150,7 @@ def source_of(
     info = artifact.model
     kind, colon, place = info.source.partition(":")
     within = Range(sigma_min=info.sigma_min, sigma_max=info.sigma_max)
-    record = artifact.provenance.config.get("model")
-    noted = record if isinstance(record, Mapping) else {}  # free, so that anything may stand there
+    noted = artifact.provenance.model_record
     precision = str(noted.get("precision", "float32"))
     kept = {"null_label": noted["null_label"]} if "null_label" in noted else {}
     if named is not None:
@@ -184,8 +189,7 @@ def model_for(artifact: Artifact, source: Source, device: torch.device, labels: 
     for what in ("sha256", "shape", "domain", "shift", "prediction"):
         have, want = getattr(model.info, what), getattr(info, what)
         if have != want:
-            noted = artifact.provenance.config.get("model")
-            made = noted.get("arguments") if isinstance(noted, Mapping) else None
+            made = artifact.provenance.model_record.get("arguments")
             raise InputError(
                 f"{source.typed} is not the model that the artifact was made for: its {what} is {have}, not {want}.",
                 hint=f"It was made with --model-arg {made}."
@@ -199,8 +203,7 @@ def model_for(artifact: Artifact, source: Source, device: torch.device, labels: 
     model = replace(model, info=replace(model.info, sigma_min=info.sigma_min, sigma_max=info.sigma_max))
     from artc.models.conditioning import conditioned
 
-    noted = artifact.provenance.config.get("model")
-    compiled_for = noted.get("labels") if isinstance(noted, Mapping) else None
+    compiled_for = artifact.provenance.model_record.get("labels")
     if not labels and isinstance(compiled_for, list) and all(type(label) is int for label in compiled_for):
         labels = tuple(compiled_for)
     return conditioned(model, labels, None if info.guidance is None else info.guidance.scale)

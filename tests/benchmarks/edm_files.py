@@ -21,22 +21,15 @@ import torch
 
 from artc.models.edm.networks import build
 from tests.cli import PROGRAM
-from tests.edm_pickle import trained, write_edm
+from tests.edm_pickle import DDPMPP, trained, write_edm
 
 from .record import record, show
 
 NFES = "3,5,9,13,19"
 CIFAR10 = {
-    "precond": "EDMPrecond",
+    **DDPMPP,
     "img_resolution": 32,
     "img_channels": 3,
-    "label_dim": 0,
-    "model_type": "SongUNet",
-    "embedding_type": "positional",
-    "encoder_type": "standard",
-    "decoder_type": "standard",
-    "channel_mult_noise": 1,
-    "resample_filter": [1, 1],
     "model_channels": 128,
     "channel_mult": [2, 2, 2],
 }

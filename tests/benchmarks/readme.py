@@ -33,12 +33,7 @@ def endpoint_table() -> str:
     """Errors of the bundled schedules beside every baseline, the lowest of each row bold."""
     result = load("endpoint")
     columns = ["solver", "calls", "**compiled**", *GRIDS]
-    rows = []
-    for entry in result["results"]:
-        errors = entry["errors"]
-        lowest = min(errors, key=lambda name: errors[name])
-        cells = {name: f"**{value:.3f}**" if name == lowest else f"{value:.3f}" for name, value in errors.items()}
-        rows.append([entry["solver"], str(entry["nfe"]), cells["schedule"], *(cells[name] for name in GRIDS)])
+    rows = [[entry["solver"], str(entry["nfe"]), *error_cells(entry["errors"])] for entry in result["results"]]
     return markdown(columns, rows) + f"\n\n{result['noises']} noises, seed {result['seed']}; `{result['command']}`."
 
 
@@ -46,17 +41,18 @@ def edm_files_table() -> str:
     """Errors of schedules compiled from EDM files by the command line, and how soon a large file begins."""
     result = load("edm_files")
     columns = ["file", "calls", "**compiled**", *GRIDS]
-    rows = []
-    for entry in result["results"]:
-        errors = entry["errors"]
-        lowest = min(errors, key=lambda name: errors[name])
-        cells = {name: f"**{value:.3f}**" if name == lowest else f"{value:.3f}" for name, value in errors.items()}
-        rows.append([f"`{entry['file']}`", str(entry["nfe"]), cells["schedule"], *(cells[name] for name in GRIDS)])
+    rows = [[f"`{entry['file']}`", str(entry["nfe"]), *error_cells(entry["errors"])] for entry in result["results"]]
     worst = max(result["large"], key=lambda run: run["seconds"])
     size = f"A file of {worst['parameters']:,} parameters ({worst['bytes'] / 1e6:.0f} MB, random weights)"
     start = f"its first progress bar after {worst['seconds']:.1f} s, with {worst['peak_over_file']:.1f} times the file"
     large = f"{size} shows\n{start} in memory"
     return markdown(columns, rows) + f"\n\n{large}; `{result['command']}`."
+
+
+def error_cells(errors: dict[str, float]) -> list[str]:
+    """The schedule's error, then those of the hand-made grids, the lowest bold."""
+    lowest = min(errors, key=lambda name: errors[name])
+    return [f"**{errors[n]:.3f}**" if n == lowest else f"{errors[n]:.3f}" for n in ("schedule", *GRIDS)]
 
 
 def gap_table() -> str:

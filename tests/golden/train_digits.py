@@ -18,20 +18,14 @@ from torch.nn.functional import avg_pool2d, one_hot
 from artc.models.edm.networks import build
 from artc.training.denoiser import TrainingConfig, draw_sigmas, rate_at
 from artc.training.digits import load_images, load_labels, normalize
+from tests.edm_pickle import DDPMPP
 
 CLASSES, DROPPED = 10, 0.1  # a tenth of the labels is left out, so that the network can be guided
 DECAY = 0.999
 CONFIG = {
-    "precond": "EDMPrecond",
+    **DDPMPP,
     "img_resolution": 16,
     "img_channels": 1,
-    "label_dim": 0,
-    "model_type": "SongUNet",
-    "embedding_type": "positional",
-    "encoder_type": "standard",
-    "decoder_type": "standard",
-    "channel_mult_noise": 1,
-    "resample_filter": [1, 1],
     "model_channels": 16,
     "channel_mult": [1, 2],
     "num_blocks": 1,

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from artc.artifact import ModelInfo
-from artc.errors import DeviceError, InputError
+from artc.errors import InputError
 from artc.models.checksums import sha256_of
 from artc.models.edm.networks import build
 from artc.models.preconditioning import Preconditioned
 from artc.models.ranges import Range, limited
-from artc.models.score_model import ScoreModel
+from artc.models.score_model import ScoreModel, check_precision
 from artc.models.snapshots.unpickling import EDMFile, read_edm
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
@@ -54,8 +54,7 @@ def load_edm(
 
     Raises InputError when the file is not what EDM writes, or its weights do not fit its own description.
     """
-    if precision is torch.float16 and device.type != "cuda":
-        raise DeviceError("float16 needs CUDA.", hint="Use --precision bfloat16 or float32.")
+    check_precision(precision, device)
     file = read_edm(path)
     network = _network(file, path, precision).to(device)
     file.state.clear()  # or the weights would be in memory twice from here on
