@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from artc.artifact.budget import BUDGETS, steps_for
+from artc.artifact.budget import BUDGETS, nfe_of, steps_for
 from artc.artifact.codec import to_document
 from artc.artifact.rules import FORMAT, FORMAT_VERSION, meaning_defects
 from artc.artifact.types import Created, ModelInfo, Policy, Provenance, Schedule, Stiffness
@@ -47,32 +47,46 @@ class Artifact:
         for defect in meaning_defects(to_document(self)):
             raise defect
 
-    def sigmas(self, *, nfe: int, solver: str | None = None, resample: bool = False) -> NDArray[np.float64]:
+    def sigmas(
+        self, *, nfe: int | None = None, steps: int | None = None, solver: str | None = None, resample: bool = False
+    ) -> NDArray[np.float64]:
         """The grid for a budget: float64 (steps + 1,), strictly decreasing from sigma_max to exactly 0.
 
-        It is one that the artifact holds, or with `resample`, failing that, the warp read at k / steps. `solver` may be
-        left out when the artifact holds schedules of one solver only. Raises BudgetError when the budget is not held,
-        and UnknownNameError for a solver that is neither held nor known.
+        The budget is `nfe` denoiser calls or a number of `steps`; give one of them. The grid is one that the artifact
+        holds, or with `resample`, failing that, the warp read at k / steps. `solver` may be left out when the artifact
+        holds schedules of one solver only. Raises BudgetError when the budget is not held, and UnknownNameError for a
+        solver that is neither held nor known.
         """
         import numpy as np
 
-        solver = self._solver(solver)
-        held = self._find(nfe, solver)
-        if held is None and resample:
-            return self.warp.grid(steps_for(solver, nfe, self.model.cost), self.model.sigma_min)
-        return np.asarray((held or self.schedule(nfe, solver)).sigmas, dtype=np.float64)
+        found = self.schedule(nfe, solver, steps=steps, resample=resample)
+        return np.asarray(found.sigmas, dtype=np.float64)
 
-    def schedule(self, nfe: int, solver: str | None = None) -> Schedule:
-        """The stored schedule of a budget; raises what `sigmas` raises."""
+    def schedule(
+        self, nfe: int | None = None, solver: str | None = None, *, steps: int | None = None, resample: bool = False
+    ) -> Schedule:
+        """The schedule of a budget, with its origin and what was measured of it; takes and raises what `sigmas` does."""
+        if (nfe is None) == (steps is None):
+            raise BudgetError("Which schedule? Give its NFE or its steps, one of them.")
         solver = self._solver(solver)
-        found = self._find(nfe, solver)
-        if found is None:
-            held = ", ".join(f"{held.solver} {held.nfe}" for held in self.schedules) or "none"
-            raise BudgetError(
-                f"No schedule for {solver} at NFE {nfe}; the artifact holds {held}.",
-                hint="Make it from the warp with resample=True or `artc resample`.",
-            )
-        return found
+        found = next(
+            (
+                held
+                for held in self.schedules
+                if held.solver == solver and nfe in (None, held.nfe) and steps in (None, held.steps)
+            ),
+            None,
+        )
+        if found is not None:
+            return found
+        if resample:
+            return self._resampled(solver, nfe, steps)
+        held = ", ".join(f"{held.solver} {held.nfe if steps is None else held.steps}" for held in self.schedules)
+        wanted = f"at NFE {nfe}" if steps is None else f"of {steps} steps"
+        raise BudgetError(
+            f"No schedule for {solver} {wanted}; the artifact holds {held or 'none'}.",
+            hint="Make it from the warp with resample=True or `artc resample`.",
+        )
 
     def resampled(self, nfes: Iterable[int], solver: str | None = None) -> Artifact:
         """A copy with a schedule for each further NFE, read from the warp: origin "resampled", nothing measured.
@@ -80,12 +94,8 @@ class Artifact:
         A budget that is held already stays as it is. Raises BudgetError for an NFE the solver cannot make.
         """
         solver = self._solver(solver)
-        added = []
-        for nfe in dict.fromkeys(nfes):
-            if self._find(nfe, solver) is None:
-                steps = steps_for(solver, nfe, self.model.cost)
-                sigmas = self.warp.baked(steps, self.model.sigma_min)
-                added.append(Schedule(solver=solver, nfe=nfe, steps=steps, sigmas=sigmas, origin="resampled"))
+        held = {(schedule.solver, schedule.nfe) for schedule in self.schedules}
+        added = [self._resampled(solver, nfe) for nfe in dict.fromkeys(nfes) if (solver, nfe) not in held]
         return replace(self, schedules=(*self.schedules, *added), digest="") if added else self
 
     def sealed(self) -> Artifact:
@@ -110,8 +120,13 @@ class Artifact:
             raise UnknownNameError("solver", name, {*held, *BUDGETS})
         return name
 
-    def _find(self, nfe: int, solver: str) -> Schedule | None:
-        return next((held for held in self.schedules if (held.solver, held.nfe) == (solver, nfe)), None)
+    def _resampled(self, solver: str, nfe: int | None, steps: int | None = None) -> Schedule:
+        if steps is None:
+            assert nfe is not None
+            steps = steps_for(solver, nfe, self.model.cost)
+        spent = nfe_of(solver, steps, self.model.cost)
+        sigmas = self.warp.baked(steps, self.model.sigma_min)
+        return Schedule(solver=solver, nfe=spent, steps=steps, sigmas=sigmas, origin="resampled")
 
 
 def _names(held: list[str]) -> str:

@@ -11,6 +11,7 @@ Decoding trusts its input: it runs after the schema and the checks of meaning.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import numbers
 import types
 import typing
@@ -22,6 +23,8 @@ from artc.errors import ArtifactError
 Record = TypeVar("Record")
 
 EXTRA = "extra"
+
+_hints: Callable[[type], dict[str, Any]] = functools.cache(typing.get_type_hints)  # most of the time of a reading
 
 
 def to_document(record: Any, path: str = "$") -> dict[str, Any]:
@@ -56,7 +59,7 @@ def from_document(kind: type[Record], document: Mapping[str, Any]) -> Record:
 
 def fields_of(kind: type) -> dict[str, Any]:
     """The fields that a record has in a document, in order, with their resolved annotations."""
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.name != EXTRA}
 
 

@@ -8,6 +8,7 @@ Each stage can rely on those before it. Nothing in an artifact is executed, and 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections import Counter
@@ -17,7 +18,7 @@ from typing import Any
 from artc.artifact.artifact import Artifact
 from artc.artifact.canonical import RepeatedField, ijson_defects
 from artc.artifact.codec import from_document
-from artc.artifact.validation import document_defects
+from artc.artifact.validation import document_defects, policy_file_defects
 from artc.errors import ArtifactError, InputError
 
 MAX_BYTES = 8_000_000
@@ -35,8 +36,17 @@ def loads(text: bytes | str, folder: str | os.PathLike[str] | None = None) -> Ar
 
     `folder` is where its policy file lies; without it that file is not checked.
     """
+    artifact = _checked(text)
+    if folder is not None and artifact.policy is not None:
+        for defect in policy_file_defects(artifact.policy.file, artifact.policy.sha256, Path(folder)):
+            raise defect
+    return artifact
+
+
+@functools.lru_cache(maxsize=16)  # samplers read one file again and again; an artifact is immutable, so one will do
+def _checked(text: bytes | str) -> Artifact:
     document = _parse(text)
-    for defect in document_defects(document, None if folder is None else Path(folder)):
+    for defect in document_defects(document, None):
         raise defect
     return from_document(Artifact, document)
 

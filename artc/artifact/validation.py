@@ -1,7 +1,8 @@
 """The three gates that a parsed document passes, in order: version, schema, digest and meaning.
 
 The version comes before the schema: a document of a newer major version would fail the schema in a dozen confusing
-ways, and what its reader needs to hear is "upgrade". The schema is the normative one in `schemas/`, run by jsonschema.
+ways, and what its reader needs to hear is "upgrade". The schema is the normative one in `schemas/`, run by jsonschema;
+by `artc.artifact.schema` inside a host that has no jsonschema, which is no reason to take a file on trust.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from artc.artifact.canonical import digest
 from artc.artifact.rules import FORMAT, FORMAT_VERSION, meaning_defects
+from artc.artifact.schema import schema_violations
 from artc.errors import ArtifactError
 
 SCHEMA = "artifact-v1.schema.json"
@@ -62,8 +64,12 @@ def _version_defects(document: Any) -> Iterator[ArtifactError]:
 
 
 def _schema_defects(document: Any) -> Iterator[ArtifactError]:
-    import jsonschema
-
+    try:
+        import jsonschema
+    except ImportError:
+        for path, message in schema_violations(document, schema()):
+            yield ArtifactError("schema", path, _short(message) + ".")
+        return
     for error in jsonschema.Draft202012Validator(schema()).iter_errors(document):
         yield ArtifactError("schema", error.json_path, _short(error.message) + ".")
 
@@ -76,12 +82,12 @@ def _content_defects(document: dict[str, Any], folder: Path | None) -> Iterator[
     broken = list(meaning_defects(document))
     yield from broken
     if folder is not None and document["policy"] and not any(defect.code == "policy-path" for defect in broken):
-        yield from policy_file_defects(document["policy"], folder)
+        yield from policy_file_defects(document["policy"]["file"], document["policy"]["sha256"], folder)
 
 
-def policy_file_defects(policy: dict[str, Any], folder: Path) -> Iterator[ArtifactError]:
+def policy_file_defects(name: str, sha256: str, folder: Path) -> Iterator[ArtifactError]:
     """What is wrong with the ONNX file beside an artifact: missing ("policy-missing") or another ("policy-hash")."""
-    file = folder / policy["file"]
+    file = folder / name
     hint = "Keep the ONNX file that was written with the artifact beside it."
     if not file.is_file():
         yield ArtifactError("policy-missing", "$.policy.file", f"there is no file {str(file)!r}.", hint=hint)
@@ -90,8 +96,8 @@ def policy_file_defects(policy: dict[str, Any], folder: Path) -> Iterator[Artifa
     with file.open("rb") as stream:
         while block := stream.read(1 << 20):
             content.update(block)
-    if content.hexdigest() != policy["sha256"]:
-        message = f"{policy['file']!r} has the SHA-256 {content.hexdigest()}."
+    if content.hexdigest() != sha256:
+        message = f"{name!r} has the SHA-256 {content.hexdigest()}."
         yield ArtifactError("policy-hash", "$.policy.sha256", message, hint=hint)
 
 

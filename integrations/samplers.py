@@ -1,0 +1,90 @@
+"""What the samplers of k-diffusion and ComfyUI spend on a grid, and whose schedules suit them.
+
+A schedule is compiled for one of artc's solvers. The samplers people run have other names and there are more of them; a
+few are those solvers, most are relatives: they spend as many calls on a grid, and no schedule of their own exists yet.
+
+    NFE = calls * steps - saved,        at least 1
+
+`saved` are the calls that the last step, to sigma = 0, does without; a grid that ends above 0 saves none of them.
+Guidance changes no number here: these hosts give both halves of a guided call to the network as one batch. An artifact
+compiled with guidance counts every network call; see `Sampler.nfe`.
+
+Counted, not derived: `tests/hosts` runs every sampler of the real hosts and compares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from artc.errors import BudgetError, InputError, UnknownNameError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampler:
+    """A host's sampler: what it spends, and the solver of artc whose schedules it takes.
+
+    Attributes:
+        solver: the one it is, or its nearest relative that spends as many calls.
+        kin: it is only a relative: nothing was measured with it.
+    """
+
+    name: str
+    solver: str
+    calls: int = 1
+    saved: int = 0
+    kin: bool = True
+
+    def nfe(self, steps: int, cost: int = 1) -> int:
+        """Denoiser calls on a grid of `steps` that ends in 0; `cost` is that of an artifact's guidance."""
+        if steps < 1:
+            raise BudgetError(f"A grid has at least one step, not {steps}.")
+        return cost * max(self.calls * steps - self.saved, 1)
+
+    def steps_for(self, nfe: int, cost: int = 1) -> int:
+        """The steps that spend exactly `nfe`; raises BudgetError, naming the nearest budgets."""
+        steps = max((nfe // cost + self.saved) // self.calls, 1)
+        if self.nfe(steps, cost) == nfe:
+            return steps
+        near = sorted({self.nfe(max(steps + k, 1), cost) for k in (0, 1)})
+        raise BudgetError(
+            f"{self.name} cannot make exactly {nfe} denoiser calls.",
+            hint=f"The nearest NFE it can make are {' and '.join(map(str, near))}.",
+        )
+
+
+def _table(*samplers: Sampler) -> dict[str, Sampler]:
+    return {sampler.name: sampler for sampler in samplers}
+
+
+def _kin(solver: str, calls: int, saved: int, names: str) -> tuple[Sampler, ...]:
+    return tuple(Sampler(name=name, solver=solver, calls=calls, saved=saved) for name in names.split())
+
+
+SAMPLERS: dict[str, Sampler] = _table(
+    Sampler(name="euler", solver="euler", kin=False),
+    Sampler(name="heun", solver="heun", calls=2, saved=1, kin=False),
+    Sampler(name="dpmpp_2m", solver="dpmpp_2m", kin=False),
+    *_kin("euler", 1, 0, "euler_ancestral ddim ddpm lcm"),
+    *_kin("dpmpp_2m", 1, 0, "lms dpmpp_2m_sde dpmpp_3m_sde ipndm ipndm_v deis res_multistep gradient_estimation"),
+    *_kin("dpmpp_2m", 1, 0, "er_sde sa_solver uni_pc uni_pc_bh2"),
+    *_kin("heun", 2, 1, "dpm_2 dpm_2_ancestral dpmpp_2s_ancestral dpmpp_sde seeds_2 exp_heun_2_x0 sa_solver_pece"),
+    *_kin("heun", 3, 3, "heunpp2"),
+    *_kin("heun", 3, 2, "seeds_3"),
+)
+"""By the name that both hosts use; k-diffusion's functions have `sample_` before it."""
+
+GRIDLESS = {
+    "dpm_fast": "it makes a grid of its own from a number of calls",
+    "dpm_adaptive": "it chooses its steps while it runs, by an error tolerance",
+}
+"""Samplers that take no grid, and why."""
+
+
+def find_sampler(name: str) -> Sampler:
+    """A sampler by its name, with or without `sample_`; raises InputError for one that takes no grid."""
+    short = name.removeprefix("sample_")
+    if short in GRIDLESS:
+        raise InputError(f"{name} takes no grid: {GRIDLESS[short]}.", hint="Use heun, dpmpp_2m or euler.")
+    if short not in SAMPLERS:
+        raise UnknownNameError("sampler", name, SAMPLERS)
+    return SAMPLERS[short]
