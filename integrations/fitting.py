@@ -1,8 +1,8 @@
 """Whether a schedule fits the model it is given to in a host, and the part of it that image-to-image walks.
 
-Nothing downstream notices a mix-up. A grid of x = x0 + sigma n fed to a flow model, whose sigma is a time in (0, 1], runs
-to the end and makes noise; one that starts above the noise a network was trained for makes a subtly wrong picture. So
-every integration asks here first.
+Nothing downstream notices a mix-up. A grid of x = x0 + sigma n fed to a flow model, whose sigma is a time in (0, 1],
+runs to the end and makes noise; one that starts above the noise a network was trained for makes a subtly wrong picture.
+So every integration asks here first.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Schedules of an artifact in ComfyUI."""

@@ -1,0 +1,1 @@
+"""Schedules of an artifact in NVlabs EDM and EDM2."""
