@@ -65,7 +65,7 @@ class Artifact:
     def schedule(
         self, nfe: int | None = None, solver: str | None = None, *, steps: int | None = None, resample: bool = False
     ) -> Schedule:
-        """The schedule of a budget, with its origin and what was measured of it; takes what `sigmas` takes, and raises it."""
+        """The schedule of a budget, with its origin and what was measured of it; arguments and errors of `sigmas`."""
         if (nfe is None) == (steps is None):
             raise BudgetError("Which schedule? Give its NFE or its steps, one of them.")
         solver = self._solver(solver)
