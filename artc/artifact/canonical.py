@@ -91,6 +91,9 @@ def _number(value: float) -> str:
     """A float as ECMAScript's Number::toString writes it (ECMA-262, 6.1.6.1.20)."""
     if value == 0:
         return "0"  # also for -0
+    shortest = float.__repr__(value)
+    if "e" not in shortest:  # from 0.0001 up to 1e16 the two agree but for a whole number's ".0"
+        return shortest.removesuffix(".0")
     sign = "-" if value < 0 else ""
     mantissa, _, exponent = float.__repr__(abs(value)).partition("e")
     whole, _, fraction = mantissa.partition(".")
@@ -100,8 +103,6 @@ def _number(value: float) -> str:
     digits = digits.rstrip("0")
     if len(digits) <= point <= 21:
         return sign + digits + "0" * (point - len(digits))
-    if 0 < point <= 21:
-        return f"{sign}{digits[:point]}.{digits[point:]}"
     if -6 < point <= 0:
         return f"{sign}0.{'0' * -point}{digits}"
     rest = f".{digits[1:]}" if len(digits) > 1 else ""

@@ -83,6 +83,8 @@ def _encode(value: Any, hint: Any, path: str) -> Any:
         return to_document(value, path)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
+        if arguments[0] is float:
+            return list(map(float, value))
         return [_encode(item, arguments[0], child(path, k)) for k, item in enumerate(value)]
     if origin is Mapping:
         return {str(key): _encode(item, arguments[1], child(path, str(key))) for key, item in value.items()}
@@ -99,7 +101,9 @@ def _decode(value: Any, hint: Any) -> Any:
         return from_document(typing.cast(type, hint), value)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
-        return tuple(_decode(item, arguments[0]) for item in value)
+        return (
+            tuple(map(float, value)) if arguments[0] is float else tuple(_decode(item, arguments[0]) for item in value)
+        )
     if origin is Mapping:
         return {key: _decode(item, arguments[1]) for key, item in value.items()}
     if hint in (float, int):  # JSON Schema takes 5.0 for an integer, and 80 for a number
