@@ -1,4 +1,4 @@
-# `make` alone lists what there is. Nothing is installed outside .venv, and .venv is made again only for a reason.
+# `make` alone lists what there is. Nothing is installed outside .venv and .hosts, which are made again only for a reason.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -10,10 +10,10 @@ RUNTIME := $(if $(or $(wildcard /proc/driver/nvidia/version),$(shell command -v 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test test-hosts check bench clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' Makefile
 
 demo: $(VENV)/.installed  ## compile, inspect and sample the embedded digit model (no download of weights, no GPU)
 	@mkdir -p $(dir $(DEMO))
@@ -27,7 +27,12 @@ demo: $(VENV)/.installed  ## compile, inspect and sample the embedded digit mode
 
 test: check  ## every check, then the whole test suite with coverage
 	@echo "== tests"
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --cov --cov-report=term -m "not hosts"
+	@echo "== left out, for they need the real hosts: make test-hosts"
+
+test-hosts: $(VENV)/.developed .hosts/.installed  ## the real hosts, installed and driven: k-diffusion, ComfyUI, a browser
+	@echo "== tests of the real hosts: k-diffusion, a ComfyUI server, and its page in a browser where there is Chromium"
+	$(BIN)/python -m pytest tests/hosts
 
 check: $(VENV)/.developed  ## format, lint, types, and the direction of imports
 	@echo "== format and lint"
@@ -41,7 +46,7 @@ check: $(VENV)/.developed  ## format, lint, types, and the direction of imports
 bench: $(VENV)/.developed  ## the benchmarks; results as JSON
 	$(BIN)/python -m tests.benchmarks
 
-clean:  ## remove what tools left behind; .venv and runs stay
+clean:  ## remove what tools left behind; .venv, .hosts and runs stay
 	rm -rf build dist *.egg-info .coverage .coverage.* coverage.xml htmlcov
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find artc artifacts integrations schemas tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -63,3 +68,9 @@ $(VENV)/.developed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "== installing artc and its development tools (torch is large: minutes on a first run)"
 	$(INSTALL) ".[$(RUNTIME),dev]"
 	@touch $(VENV)/.installed $@
+
+.hosts/.installed: tests/hosts/install.py $(wildcard tests/hosts/requirements-*.txt) | $(BIN)/python
+	@echo "== installing the hosts into .hosts (ComfyUI with a torch of its own: a minute or more, 1.5 GB)"
+	@rm -f $@
+	@$(BIN)/python tests/hosts/install.py
+	@touch $@

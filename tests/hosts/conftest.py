@@ -1,0 +1,37 @@
+"""What the tests of the real hosts share: whether the hosts are there, and one ComfyUI for all of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.comfyui import HOSTS, Server, make_base, serving
+
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.hookimpl(tryfirst=True)  # before markers select
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    there = (HOSTS / ".installed").exists()
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.hosts)
+            if not there:
+                item.add_marker(pytest.mark.skip(reason="the real hosts are not installed: run make test-hosts"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that failed is shown with the end of what the server wrote."""
+    report = yield
+    server = getattr(item, "funcargs", {}).get("comfyui")
+    if report.failed and server is not None:
+        report.sections.append(("ComfyUI wrote", server.log[-8000:]))
+    return report
+
+
+@pytest.fixture(scope="session")
+def comfyui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """ComfyUI with our node pack and the toy nodes, running as long as the tests do."""
+    with serving(make_base(tmp_path_factory.mktemp("comfyui") / "base")) as server:
+        yield server

@@ -1,0 +1,148 @@
+"""Test-only nodes for ComfyUI: models whose denoiser is known, and a report that shows numbers exactly.
+
+A model is a network in ComfyUI's own BaseModel and ModelPatcher, in one of its parametrisations. The network gives
+whatever output turns into the exact denoiser of Gaussian data with another mean and spread in each channel,
+
+    D(x; sigma) = m + v / (v + sigma^2) (x - m),        and for flow     D(x; s) = m + a v / (a^2 v + s^2) (x - a m),
+
+a = 1 - s, and counts its calls.
+"""
+
+import json
+import os
+import threading
+import time
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.supported_models_base
+import comfy.utils
+import torch
+from comfy.model_base import BaseModel, ModelType
+
+MEAN, STD = (0.5, -0.25, 0.0, 1.0), (0.5, 0.25, 1.0, 0.125)
+
+KINDS = {
+    "eps": (ModelType.EPS, {}),
+    "v": (ModelType.V_PREDICTION, {}),
+    "edm": (ModelType.EDM, {"sigma_data": 0.5}),
+    "v_edm": (ModelType.V_PREDICTION_EDM, {}),
+    "flow": (ModelType.FLOW, {"shift": 3.0}),
+    "flux": (ModelType.FLUX, {"shift": 1.15}),
+}
+
+
+class Network(torch.nn.Module):
+    dtype = torch.float32
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.calls, self.samples, self.sampling = kind, 0, 0, None
+        self.mean = torch.nn.Parameter(torch.tensor(MEAN)[:, None, None])
+        self.variance = torch.nn.Parameter(torch.tensor(STD)[:, None, None] ** 2)
+
+    def forward(self, x, timesteps, **_):
+        self.calls, self.samples = self.calls + 1, self.samples + len(x)
+        t = timesteps.reshape(-1, 1, 1, 1)
+        if self.kind in {"flow", "flux"}:
+            s = t / self.sampling[0].multiplier if self.kind == "flow" else t
+            kept = 1 - s
+            denoised = self.mean + kept * self.variance / (kept**2 * self.variance + s**2) * (x - kept * self.mean)
+            return (x - denoised) / s
+        sampling = self.sampling[0]
+        sigma, data = sampling.sigma(t), sampling.sigma_data
+        total = sigma**2 + data**2
+        x = x * total**0.5
+        denoised = self.mean + self.variance / (self.variance + sigma**2) * (x - self.mean)
+        if self.kind == "eps":
+            return (x - denoised) / sigma
+        out = (denoised - x * data**2 / total) * total**0.5 / (sigma * data)
+        return out if self.kind == "edm" else -out
+
+
+class ToyModel:
+    """Every `salt` is a model of its own, whose calls are counted from zero."""
+
+    INPUT_TYPES = classmethod(lambda _: {"required": {"kind": (list(KINDS),), "salt": ("STRING", {"default": ""})}})
+    RETURN_TYPES, FUNCTION, CATEGORY = ("MODEL",), "make", "toy"
+
+    def make(self, kind, salt):
+        model_type, settings = KINDS[kind]
+        config = comfy.supported_models_base.BASE({"disable_unet_model_creation": True})
+        config.sampling_settings = settings
+        model = BaseModel(config, model_type)
+        model.diffusion_model = Network(kind)
+        model.diffusion_model.sampling = [model.model_sampling]  # in a list, or it would become a part of the network
+        device = comfy.model_management.get_torch_device()
+        return (comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=device),)
+
+
+class ToyConditioning:
+    INPUT_TYPES = classmethod(lambda _: {"required": {}})
+    RETURN_TYPES, FUNCTION, CATEGORY = ("CONDITIONING",), "make", "toy"
+
+    def make(self):
+        return ([[torch.zeros(1, 1, 8), {}]],)
+
+
+class ToySigmas:
+    """A grid from its numbers."""
+
+    INPUT_TYPES = classmethod(lambda _: {"required": {"numbers": ("STRING", {"default": "[1, 0]"})}})
+    RETURN_TYPES, FUNCTION, CATEGORY = ("SIGMAS",), "make", "toy"
+
+    def make(self, numbers):
+        return (torch.tensor(json.loads(numbers), dtype=torch.float32),)
+
+
+class ToyReport:
+    """What came in, as JSON: every float at its full precision; how often the model was called so far."""
+
+    INPUT_TYPES = classmethod(
+        lambda _: {
+            "required": {},
+            "optional": {
+                "sigmas": ("SIGMAS",),
+                "latent": ("LATENT",),
+                "model": ("MODEL",),
+                "text": ("STRING", {"forceInput": True}),
+            },
+        }
+    )
+    RETURN_TYPES, FUNCTION, CATEGORY, OUTPUT_NODE = (), "report", "toy", True
+
+    def report(self, sigmas=None, latent=None, model=None, text=None):
+        found = {"text": text}
+        if sigmas is not None:
+            kind = [str(sigmas.dtype), str(sigmas.device), sigmas.ndim]
+            found |= {"sigmas": sigmas.tolist(), "tensor": kind}
+        if latent is not None:
+            found |= {"samples": latent["samples"].tolist()}
+        if model is not None:
+            network = model.model.diffusion_model
+            found |= {"calls": network.calls, "rows": network.samples}
+        return {"ui": {"report": [json.dumps(found)]}}
+
+
+class ToyPicture:
+    """A latent's first three channels as colours, eight pixels a value, as a VAE would."""
+
+    INPUT_TYPES = classmethod(lambda _: {"required": {"samples": ("LATENT",)}})
+    RETURN_TYPES, FUNCTION, CATEGORY = ("IMAGE",), "decode", "toy"
+
+    def decode(self, samples):
+        colours = (samples["samples"][:, :3] / 3 + 0.5).clamp(0, 1)
+        return (colours.repeat_interleave(8, 2).repeat_interleave(8, 3).movedim(1, -1),)
+
+
+NODE_CLASS_MAPPINGS = {node.__name__: node for node in (ToyModel, ToyConditioning, ToySigmas, ToyReport, ToyPicture)}
+
+
+def _leave_with(parent: int) -> None:
+    """End the server once the tests that started it are gone, however they went."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
