@@ -15,6 +15,7 @@ from artc import __version__
 from artc.cli import models
 from artc.cli.artifacts import inspect, resample, validate
 from artc.cli.compile import compile_command
+from artc.cli.export import export
 from artc.cli.sample import sample
 from artc.console import Console
 from artc.errors import ArtcError, InputError
@@ -32,6 +33,7 @@ app.command("inspect")(inspect)
 app.command("validate")(validate)
 app.command("resample")(resample)
 app.command("sample")(sample)
+app.command("export")(export)
 app.add_typer(models.app, name="models")
 
 
