@@ -1,12 +1,19 @@
-"""Which schedule of an artifact a host's sampler is given."""
+"""Which schedule of an artifact a host's sampler is given, and which part of it. Torch is not needed for that."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from artc.artifact import Artifact, Schedule, read
+from artc.artifact import Artifact, Schedule, nfe_of, read
+from artc.errors import InputError
 
-from .samplers import find_sampler
+from .fitting import tail
+from .samplers import AnySampler, find_sampler
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 AnyArtifact = Artifact | str | os.PathLike[str]
 """An artifact, or the path of one: reading a file that was read before takes microseconds."""
@@ -18,14 +25,47 @@ def opened(artifact: AnyArtifact) -> Artifact:
 
 
 def schedule_for(
-    artifact: AnyArtifact, sampler: str, *, nfe: int | None = None, steps: int | None = None, resample: bool = False
+    artifact: AnyArtifact,
+    sampler: AnySampler,
+    *,
+    nfe: int | None = None,
+    steps: int | None = None,
+    resample: bool = False,
 ) -> Schedule:
-    """The schedule for a sampler by its name in k-diffusion or ComfyUI: exactly this NFE, or this number of steps.
+    """The schedule for a sampler of k-diffusion or ComfyUI: exactly this NFE, or this number of steps.
 
     Raises BudgetError for a budget that the sampler cannot make, or that the artifact does not hold (with `resample` it
     is then read from the warp); InputError for a sampler that takes no grid.
     """
     artifact, known = opened(artifact), find_sampler(sampler)
-    if nfe is not None and steps is None:
-        steps, nfe = known.steps_for(nfe, artifact.model.cost), None
+    if nfe is not None:
+        # What the sampler spends on a grid need not be what the solver spends on it that it is a relative of.
+        cost = artifact.model.cost
+        nfe = nfe_of(known.solver, known.steps_for(nfe, cost), cost)
     return artifact.schedule(nfe, known.solver, steps=steps, resample=resample)
+
+
+def sigmas_for(
+    artifact: AnyArtifact,
+    sampler: AnySampler,
+    *,
+    nfe: int | None = None,
+    steps: int | None = None,
+    resample: bool = False,
+    denoise: float = 1.0,
+) -> NDArray[np.float64]:
+    """The grid of `schedule_for`, float64 with its trailing 0, or its last round(steps * denoise) steps.
+
+    The budget is that of the whole grid. Raises what `schedule_for` raises, and InputError for a `denoise` outside
+    [0, 1], or one that leaves no step.
+    """
+    import numpy as np
+
+    found = schedule_for(artifact, sampler, nfe=nfe, steps=steps, resample=resample)
+    kept = tail(np.asarray(found.sigmas, dtype=np.float64), denoise)
+    if not len(kept):
+        raise InputError(
+            f"denoise = {denoise:g} leaves no step of {found.steps}.",
+            hint=f"One step is denoise = {1 / found.steps:.3g}.",
+        )
+    return kept

@@ -14,9 +14,14 @@ Counted, not derived: `tests/hosts` runs every sampler of the real hosts and com
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from artc.errors import BudgetError, InputError, UnknownNameError
+
+AnySampler = str | Callable[..., object]
+"""A host's sampler by its name, with or without `sample_`, or the function itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +51,9 @@ class Sampler:
         if self.nfe(steps, cost) == nfe:
             return steps
         near = sorted({self.nfe(max(steps + k, 1), cost) for k in (0, 1)})
+        guided = "" if cost == 1 else f" where guidance takes {cost} for each value"
         raise BudgetError(
-            f"{self.name} cannot make exactly {nfe} denoiser calls.",
+            f"{self.name} cannot make exactly {nfe} denoiser calls{guided}.",
             hint=f"The nearest NFE it can make are {' and '.join(map(str, near))}.",
         )
 
@@ -64,10 +70,14 @@ SAMPLERS: dict[str, Sampler] = _table(
     Sampler(name="euler", solver="euler", kin=False),
     Sampler(name="heun", solver="heun", calls=2, saved=1, kin=False),
     Sampler(name="dpmpp_2m", solver="dpmpp_2m", kin=False),
-    *_kin("euler", 1, 0, "euler_ancestral ddim ddpm lcm"),
-    *_kin("dpmpp_2m", 1, 0, "lms dpmpp_2m_sde dpmpp_3m_sde ipndm ipndm_v deis res_multistep gradient_estimation"),
-    *_kin("dpmpp_2m", 1, 0, "er_sde sa_solver uni_pc uni_pc_bh2"),
-    *_kin("heun", 2, 1, "dpm_2 dpm_2_ancestral dpmpp_2s_ancestral dpmpp_sde seeds_2 exp_heun_2_x0 sa_solver_pece"),
+    *_kin("euler", 1, 0, "euler_ancestral euler_cfg_pp euler_ancestral_cfg_pp ddim ddpm lcm"),
+    *_kin("dpmpp_2m", 1, 0, "lms ipndm ipndm_v deis dpmpp_2m_cfg_pp er_sde sa_solver uni_pc uni_pc_bh2"),
+    *_kin("dpmpp_2m", 1, 0, "dpmpp_2m_sde dpmpp_2m_sde_gpu dpmpp_2m_sde_heun dpmpp_2m_sde_heun_gpu"),
+    *_kin("dpmpp_2m", 1, 0, "dpmpp_3m_sde dpmpp_3m_sde_gpu gradient_estimation gradient_estimation_cfg_pp"),
+    *_kin("dpmpp_2m", 1, 0, "res_multistep res_multistep_cfg_pp"),
+    *_kin("dpmpp_2m", 1, 0, "res_multistep_ancestral res_multistep_ancestral_cfg_pp"),
+    *_kin("heun", 2, 1, "dpm_2 dpm_2_ancestral dpmpp_2s_ancestral dpmpp_2s_ancestral_cfg_pp dpmpp_sde dpmpp_sde_gpu"),
+    *_kin("heun", 2, 1, "exp_heun_2_x0 exp_heun_2_x0_sde sa_solver_pece seeds_2"),
     *_kin("heun", 3, 3, "heunpp2"),
     *_kin("heun", 3, 2, "seeds_3"),
 )
@@ -80,11 +90,21 @@ GRIDLESS = {
 """Samplers that take no grid, and why."""
 
 
-def find_sampler(name: str) -> Sampler:
-    """A sampler by its name, with or without `sample_`; raises InputError for one that takes no grid."""
-    short = name.removeprefix("sample_")
-    if short in GRIDLESS:
-        raise InputError(f"{name} takes no grid: {GRIDLESS[short]}.", hint="Use heun, dpmpp_2m or euler.")
-    if short not in SAMPLERS:
+def name_of(sampler: AnySampler) -> str:
+    """The name a host calls its sampler by, without `sample_`; raises InputError for what is no sampler."""
+    while isinstance(sampler, partial):
+        sampler = sampler.func
+    name = sampler if isinstance(sampler, str) else getattr(sampler, "__name__", None)
+    if not isinstance(name, str):
+        raise InputError(f"A sampler is a name or a function, not {type(sampler).__name__}.")
+    return name.removeprefix("sample_")
+
+
+def find_sampler(sampler: AnySampler) -> Sampler:
+    """What is known of a sampler; raises UnknownNameError, and InputError for one that takes no grid."""
+    name = name_of(sampler)
+    if name in GRIDLESS:
+        raise InputError(f"{name} takes no grid: {GRIDLESS[name]}.", hint="Use heun, dpmpp_2m or euler.")
+    if name not in SAMPLERS:
         raise UnknownNameError("sampler", name, SAMPLERS)
-    return SAMPLERS[short]
+    return SAMPLERS[name]

@@ -1,1 +1,5 @@
-"""Schedules of an artifact in k-diffusion."""
+"""Schedules of an artifact in k-diffusion, which itself is never imported: its samplers take any grid as a tensor."""
+
+from .grids import nfe, sigmas
+
+__all__ = ["nfe", "sigmas"]

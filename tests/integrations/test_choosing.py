@@ -1,0 +1,96 @@
+"""Which grid a host's sampler gets, and how little it costs to hand it over."""
+
+import shutil
+import subprocess
+import sys
+import timeit
+
+import numpy as np
+import pytest
+from artc.integrations.choosing import opened, schedule_for, sigmas_for
+
+import artc
+from artc.errors import BudgetError, InputError
+from tests.integrations.made import MNIST, artifact
+
+GRIDS = ((63.0, 7.0, 1.0, 0.0), (63.0, 20.0, 7.0, 1.0, 0.25, 0.0))
+
+
+def test_a_path_and_the_artifact_read_from_it_are_the_same(tmp_path):
+    read = artc.load(MNIST)
+    assert opened(read) is read
+    assert opened(MNIST) == opened(str(MNIST)) == read
+
+
+@pytest.mark.parametrize(
+    ("sampler", "budget", "steps"),
+    [("heun", {"nfe": 5}, 3), ("heun", {"steps": 3}, 3), ("sample_dpm_2", {"nfe": 9}, 5), ("heunpp2", {"nfe": 6}, 3)],
+)
+def test_a_sampler_gets_the_grid_on_which_it_spends_the_budget(sampler, budget, steps):
+    found = schedule_for(artifact(*GRIDS), sampler, **budget)
+    assert found.sigmas == GRIDS[steps == 5]
+
+
+def test_an_artifact_under_guidance_is_asked_in_the_calls_that_it_counts():
+    guided = artifact(*GRIDS, guidance=3.0)
+    assert schedule_for(guided, "heun", nfe=10).sigmas == GRIDS[0]
+    assert schedule_for(guided, "heunpp2", nfe=12).sigmas == GRIDS[0]
+    with pytest.raises(BudgetError, match="exactly 9 denoiser calls where guidance takes 2"):
+        schedule_for(guided, "heun", nfe=9)
+
+
+def test_a_budget_that_is_not_held_is_answered_with_those_that_are():
+    with pytest.raises(BudgetError, match=r"heun at NFE 7; the artifact holds heun 5, heun 9.*resample=True"):
+        schedule_for(artifact(*GRIDS), "dpm_2", nfe=7)
+    with pytest.raises(BudgetError, match=r"heun of 4 steps; the artifact holds heun 3, heun 5"):
+        schedule_for(artifact(*GRIDS), "heun", steps=4)
+
+
+@pytest.mark.parametrize("budget", [{}, {"nfe": 5, "steps": 3}])
+def test_one_budget_is_asked_for_neither_none_nor_two(budget):
+    with pytest.raises(BudgetError, match="one of them"):
+        schedule_for(artifact(*GRIDS), "heun", **budget)
+
+
+def test_a_resampled_grid_is_the_warp_read_at_equal_parts():
+    held = artc.load(MNIST)
+    found = sigmas_for(held, "heun", nfe=7, resample=True)
+    np.testing.assert_array_equal(found, held.warp.baked(4, held.model.sigma_min))
+
+
+@pytest.mark.parametrize(("denoise", "kept"), [(1.0, 5), (0.9, 4), (0.6, 3), (0.5, 2), (0.4, 2), (0.2, 1), (0.11, 1)])
+def test_denoise_keeps_the_end_of_the_grid(denoise, kept):
+    found = sigmas_for(artifact(*GRIDS), "heun", nfe=9, denoise=denoise)
+    assert found.dtype == np.float64
+    assert found.tolist() == list(GRIDS[1][-(kept + 1) :])
+
+
+@pytest.mark.parametrize("denoise", [0.0, 0.05, 1.5, -1, float("nan")])
+def test_denoise_that_leaves_no_step_is_refused(denoise):
+    with pytest.raises(InputError, match="denoise"):
+        sigmas_for(artifact(*GRIDS), "heun", nfe=9, denoise=denoise)
+
+
+def test_what_is_handed_over_is_a_copy():
+    held = artifact(*GRIDS)
+    sigmas_for(held, "heun", nfe=5)[-1] = 0.001  # as ComfyUI's uni_pc does
+    assert sigmas_for(held, "heun", nfe=5)[-1] == 0
+
+
+def test_a_file_that_was_read_before_gives_its_grid_in_less_than_five_milliseconds(tmp_path):
+    """One is promised, and a twentieth of one measured; a busy machine may take five."""
+    path = shutil.copy(MNIST, tmp_path / "mine.art.json")
+    hand_over = timeit.Timer(lambda: sigmas_for(path, "dpm_2", nfe=9, denoise=0.6))
+    hand_over.timeit(1)
+    assert min(hand_over.repeat(number=10, repeat=5)) / 10 < 5e-3
+
+
+def test_a_grid_is_chosen_without_torch():
+    code = f"""
+import sys
+import artc.integrations.edm, artc.integrations.k_diffusion
+from artc.integrations.choosing import sigmas_for
+assert len(sigmas_for({str(MNIST)!r}, "heun", nfe=9)) == 6
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
