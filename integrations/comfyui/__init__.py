@@ -1,1 +1,14 @@
-"""Schedules of an artifact in ComfyUI."""
+"""Nodes for ComfyUI: ART Schedule, ART Schedule Info and ART Compile.
+
+The code of the nodes is here. What lies in a user's `custom_nodes/artc` is built from `pack/` by `__main__.py`, with a
+copy of the rooms of artc that the nodes need. Nothing of ComfyUI, and no torch, is imported before a node is used.
+"""
+
+from .folders import register
+from .info_node import ArtScheduleInfo
+from .schedule_node import ArtSchedule
+
+NODE_CLASS_MAPPINGS = {"ArtSchedule": ArtSchedule, "ArtScheduleInfo": ArtScheduleInfo}
+NODE_DISPLAY_NAME_MAPPINGS = {"ArtSchedule": "ART Schedule", "ArtScheduleInfo": "ART Schedule Info"}
+
+__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "register"]

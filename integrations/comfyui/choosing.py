@@ -1,0 +1,75 @@
+"""Which schedule of an artifact the widgets of a node mean, and what a node says when there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from artc.artifact import BUDGETS, Artifact, Schedule, read
+from artc.errors import ArtcError, BudgetError, InputError
+
+AUTO = "auto"
+SOLVERS = (AUTO, *BUDGETS)
+STEPS, NFE = "steps", "nfe"
+BUDGET_KINDS = (STEPS, NFE)
+EXACT, RESAMPLE = "exact", "resample"
+MISSING = (EXACT, RESAMPLE)
+
+
+def opened(file: Path, name: str) -> Artifact:
+    """Read an artifact; its first defect is raised with the name that the user chose before it."""
+    try:
+        return read(file)
+    except ArtcError as error:
+        raise InputError(f"{name} cannot be used. {error.message}", hint=error.hint) from None
+
+
+def chosen(artifact: Artifact, name: str, *, solver: str, budget: str, count: int, missing: str) -> Schedule:
+    """The schedule of a solver for `count` steps, or for `count` denoiser calls.
+
+    Raises InputError when `auto` finds more than one solver, BudgetError, with everything that there is, for a budget
+    that the artifact does not hold (`missing` "exact") or that the solver cannot make ("resample").
+    """
+    solvers = list(dict.fromkeys(held.solver for held in artifact.schedules))
+    if solver == AUTO:
+        if len(solvers) != 1:
+            there = f"holds schedules for {_listed(solvers)}" if solvers else "holds no schedule"
+            raise InputError(f"{name} {there}.", hint="Set solver to the one that you sample with.")
+        (solver,) = solvers
+    for held in artifact.schedules:
+        if held.solver == solver and count == (held.steps if budget == STEPS else held.nfe):
+            return held
+    if missing == RESAMPLE:
+        return artifact.schedule(
+            count if budget == NFE else None, solver, steps=count if budget == STEPS else None, resample=True
+        )
+    raise BudgetError(
+        f"{name} holds no {solver} schedule {_budget(budget, count)}.", hint=_way_out(artifact, solver, budget, count)
+    )
+
+
+def _way_out(artifact: Artifact, solver: str, budget: str, count: int) -> str:
+    same = [held for held in artifact.schedules if held.solver == solver]
+    other = NFE if budget == STEPS else STEPS
+    hints = []
+    if any(count == (held.nfe if budget == STEPS else held.steps) for held in same):
+        hints.append(f"It holds one {_budget(other, count)}: set budget to {other}.")
+    if same:
+        hints.append(f"For {solver} it holds {_listed(map(_both, same))}.")
+    elif artifact.schedules:
+        hints.append(f"It holds {_listed(f'{held.solver}: {_both(held)}' for held in artifact.schedules)}.")
+    hints.append(f"With missing set to {RESAMPLE} one is read from the artifact's clock; nothing was measured for it.")
+    return " ".join(hints)
+
+
+def _budget(kind: str, count: int) -> str:
+    return f"at NFE {count}" if kind == NFE else f"of {count} step{'s' * (count != 1)}"
+
+
+def _both(held: Schedule) -> str:
+    return f"{held.steps} step{'s' * (held.steps != 1)} (NFE {held.nfe})"
+
+
+def _listed(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,106 @@
+"""A schedule in one line, and an artifact on one screen, as the nodes show them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from artc.artifact import BUDGETS, Artifact, Evaluation, Schedule, nfe_of
+
+from ..fitting import DOMAINS
+from ..samplers import SAMPLERS
+
+
+def line(artifact: Artifact, schedule: Schedule, kept: int, notices: Iterable[str] = ()) -> str:
+    """Model, solver, NFE, steps, noise, origin, what was measured beside what; then whatever one should know.
+
+    `kept` is the number of steps that `denoise` left of the schedule.
+    """
+    info = artifact.model
+    calls, part, start = schedule.nfe, f"{schedule.steps} step{'s' * (schedule.steps != 1)}", schedule.sigmas[0]
+    if kept < schedule.steps:
+        part = f"the last {kept} of {part}"
+        start = schedule.sigmas[-(kept + 1)] if kept else 0.0
+        calls = nfe_of(schedule.solver, kept, info.cost) if kept and schedule.solver in BUDGETS else 0
+    spent = f"NFE {calls} in {part}" if calls else part
+    if info.cost > 1 and calls:
+        spent += f" ({info.cost} calls for each guided step)"
+    walked = f"sigma {start:g} to 0 ({info.domain})" if kept else "nothing is sampled"
+    facts = [info.name, schedule.solver, spent, walked, schedule.origin, measured(schedule)]
+    return " · ".join(facts) + "".join(f" · Note: {notice}" for notice in notices)
+
+
+def measured(schedule: Schedule) -> str:
+    """The first measurement of a schedule beside the baselines of equal NFE, the smallest first."""
+    if not schedule.evaluation:
+        return "nothing measured"
+    done = schedule.evaluation[0]
+    others = ", ".join(f"{name} {figure(done.baselines[name])}" for name in _ranked(done))
+    return f"{done.metric} {figure(done.value)}" + (f" (by hand: {others})" if others else "")
+
+
+def screen(artifact: Artifact, name: str) -> str:
+    """What is in an artifact, as lines for a font of equal widths."""
+    return "\n".join((name, *_facts(artifact), "", *_table(_rows(artifact)), "", *_uses(artifact)))
+
+
+def _facts(artifact: Artifact) -> Iterator[str]:
+    info, made = artifact.model, artifact.provenance
+    gap = made.diagnostics.get("gap")
+    bound = f", {gap:.2%} above the lower bound" if isinstance(gap, float) else ""
+    shift = "" if info.shift is None else f"; shift {info.shift:g}, already inside sigma"
+    guided = "" if info.guidance is None else f"; guidance {info.guidance.scale:g} ({info.cost} calls, in every NFE)"
+    yield f"model     {info.name} ({info.source}), {' x '.join(map(str, info.shape))}, predicts {info.prediction}"
+    yield f"weights   {'sha256 ' + info.sha256 if info.sha256 else 'not recorded'}"
+    yield f"domain    {info.domain}: {DOMAINS[info.domain]}{shift}"
+    yield f"sigma     {info.sigma_max:g} to 0; the model knows {info.sigma_min:g} and above"
+    yield f"for       {info.conditioning if info.conditioning != 'none' else 'no conditioning'}{guided}"
+    yield f"method    {made.method}{bound}; {made.score_evals:,} model calls"
+    yield f"made by   artc {made.artc}, torch {made.torch}, on {made.device}, seed {made.seed}, {artifact.created.at}"
+    yield f"digest    {artifact.digest}"
+
+
+def _rows(artifact: Artifact) -> Iterator[Sequence[str]]:
+    known = [held.evaluation[0] for held in artifact.schedules if held.evaluation]
+    names = list(dict.fromkeys(name for done in known for name in done.baselines))
+    yield ("solver", "NFE", "steps", "origin", *(("error", *names) if known else ()))
+    for held in artifact.schedules:
+        row = [held.solver, str(held.nfe), str(held.steps), held.origin]
+        if known:
+            done = held.evaluation[0] if held.evaluation else None
+            row += ["-" if done is None else figure(done.value)]
+            row += ["-" if done is None else figure(done.baselines.get(name, math.nan)) for name in names]
+        yield row
+
+
+def _table(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        words = (cell.ljust(width) if k in (0, 3) else cell.rjust(width) for k, (cell, width) in _placed(row, widths))
+        yield "  ".join(words).rstrip()
+
+
+def _placed(row: Sequence[str], widths: Sequence[int]) -> Iterable[tuple[int, tuple[str, int]]]:
+    return enumerate(zip(row, widths, strict=True))
+
+
+def _uses(artifact: Artifact) -> Iterator[str]:
+    metrics = dict.fromkeys(done.metric for held in artifact.schedules for done in held.evaluation[:1])
+    for metric in metrics:
+        yield f"error is {metric}: how far samples end from those of a fine grid; smaller is better, equal NFE."
+    for solver in dict.fromkeys(held.solver for held in artifact.schedules):
+        kin = [sampler.name for sampler in SAMPLERS.values() if sampler.solver == solver and sampler.kin]
+        if kin:
+            yield f"{solver} schedules are for the sampler {solver}; its relatives take them too: {', '.join(kin)}."
+
+
+def _ranked(done: Evaluation) -> list[str]:
+    return sorted(done.baselines, key=lambda name: done.baselines[name])
+
+
+def figure(value: float) -> str:
+    """Four decimals, or two digits of what would hardly show in them."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
