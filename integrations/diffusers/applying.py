@@ -1,0 +1,161 @@
+"""From a scheduler and an artifact: a scheduler that walks its grids, or the list that a pipeline takes as `sigmas`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from artc.artifact import Artifact, Schedule
+from artc.errors import BudgetError, InputError
+
+from ..choosing import AnyArtifact, opened, schedule_for
+from ..fitting import check_fit
+from .grids import kept
+from .kinds import PREFIX, Kind, check_settings, host_model, kind_for, kind_of
+from .schedulers import scheduler_class
+
+TERMINAL = 1e-6
+"""How near a grid's last positive sigma must be to `shift_terminal` for the stretch to it to be none."""
+
+
+def scheduled(
+    scheduler: Any,
+    artifact: AnyArtifact,
+    *,
+    nfe: int | Iterable[int] | None = None,
+    steps: int | Iterable[int] | None = None,
+    solver: str | None = None,
+    resample: bool = False,
+) -> Any:
+    """A scheduler that walks compiled grids and is otherwise the one given, which stays as it was.
+
+        pipe.scheduler = scheduled(pipe.scheduler, "my.art.json", nfe=9)
+
+    A pipeline then chooses a grid by `num_inference_steps`: that of 5 steps is the one of 9 denoiser calls with Heun.
+
+    Args:
+        scheduler: of diffusers, such as that of a pipeline.
+        artifact: one, or its path.
+        nfe: denoiser calls, or several; all that the artifact holds for this scheduler when left out.
+        steps: instead of it the number of steps, or several.
+        solver: change to the scheduler that walks schedules for this solver, where it is not one already.
+        resample: make grids that the artifact does not hold from its warp, now and whenever a pipeline asks for one.
+
+    Warns of a grid that starts well below the noise that the scheduler knows.
+
+    Raises:
+        BudgetError: for a budget that the scheduler cannot make or the artifact does not hold.
+        InputError: for a scheduler that walks no grid, settings that make no sense of one, a model that writes noise
+            the other way, or sigmas outside of the scheduler's range.
+    """
+    artifact, kind = opened(artifact), kind_for(scheduler, solver)
+    host = host_model(scheduler)
+    schedules = _chosen(artifact, kind, nfe, steps, resample=resample)
+    notices = [notice for one in schedules for notice in check_fit(artifact.model, one.sigmas, host)]
+    for notice in dict.fromkeys(notices):
+        warnings.warn(notice, stacklevel=2)
+    check_settings(kind, scheduler.config)
+    config = {
+        **{name: value for name, value in scheduler.config.items() if name not in ("art", "_use_default_values")},
+        "_class_name": type(scheduler).__name__.removeprefix(PREFIX),
+    }
+    if "final_sigmas_type" in config:
+        config["final_sigmas_type"] = "zero"  # DPM-Solver++ looks here whether its last step ends in 0
+    art = kept(artifact, schedules, kind.solver, resample=resample).document()
+    made = scheduler_class(kind.ours).from_config(config, art=art)
+    _check_same_noise(scheduler, made)
+    return made
+
+
+def sigmas_for(
+    scheduler: Any,
+    artifact: AnyArtifact,
+    *,
+    nfe: int | None = None,
+    steps: int | None = None,
+    mu: float | None = None,
+    resample: bool = False,
+) -> list[float]:
+    """What to give a pipeline as `sigmas`, so that its scheduler, one of diffusers' own, ends on the compiled grid.
+
+    EulerDiscrete takes the N + 1 sigmas as they are. FlowMatchEulerDiscrete takes N, without the 0, and shifts them:
+
+        sigma = f s / (1 + (f - 1) s)        so that        s = sigma / (f - (f - 1) sigma)
+
+    with f its shift; with dynamic shifting f is exp(mu), or mu where the shift is linear, and `mu` must be what the
+    pipeline will use.
+
+    Raises InputError for another scheduler, or one that makes something else of any list; BudgetError as `scheduled`.
+    """
+    artifact, kind, config = opened(artifact), kind_of(scheduler), getattr(scheduler, "config", {})
+    stock = kind is not None and type(scheduler).__name__ == kind.name
+    if kind is None or not stock or kind.sampler != "euler" or kind.noise == "log":
+        raise InputError(
+            f"{type(scheduler).__name__} takes no list of sigmas as it is.",
+            hint="`scheduled` makes a scheduler that walks the grid by itself.",
+        )
+    schedule = schedule_for(artifact, kind.sampler, nfe=nfe, steps=steps, resample=resample)
+    check_fit(artifact.model, schedule.sigmas, host_model(scheduler))
+    check_settings(kind, config)
+    if kind.noise == "table":
+        return list(schedule.sigmas)
+    remade = next((name for name in config if name.endswith("_sigmas") and config[name] is True), None)
+    terminal = config.get("shift_terminal")
+    if remade is not None or (terminal and abs(schedule.sigmas[-2] - terminal) > TERMINAL):
+        setting = remade or "shift_terminal"
+        raise InputError(
+            f"{kind.name} with {setting}={config[setting]!r} changes any sigmas that it is given.",
+            hint="`scheduled` makes a scheduler that walks the grid by itself.",
+        )
+    factor = float(scheduler.shift)
+    if config.get("use_dynamic_shifting"):
+        if mu is None:
+            hint = "Give the mu of the pipeline for your size of image, or use `scheduled`, which needs none."
+            raise InputError("With dynamic shifting the list depends on mu.", hint=hint)
+        factor = math.exp(mu) if config.get("time_shift_type", "exponential") == "exponential" else mu
+    return [sigma / (factor - (factor - 1) * sigma) for sigma in schedule.sigmas[:-1]]
+
+
+def _chosen(
+    artifact: Artifact,
+    kind: Kind,
+    nfe: int | Iterable[int] | None,
+    steps: int | Iterable[int] | None,
+    *,
+    resample: bool,
+) -> Sequence[Schedule]:
+    """The schedules to keep; raises BudgetError when there is none."""
+    if nfe is not None and steps is not None:
+        raise BudgetError("Give the NFE or the steps, one of them.")
+    if nfe is not None or steps is not None:
+        calls, counts = _several(nfe), _several(steps)
+        return [schedule_for(artifact, kind.sampler, nfe=n, resample=resample) for n in calls] + [
+            schedule_for(artifact, kind.sampler, steps=n, resample=resample) for n in counts
+        ]
+    held = [schedule for schedule in artifact.schedules if schedule.solver == kind.solver]
+    if not held and not resample:
+        known = ", ".join(dict.fromkeys(schedule.solver for schedule in artifact.schedules))
+        raise BudgetError(
+            f"{kind.name} walks schedules for {kind.solver}, and the artifact holds them for {known or 'none'}.",
+            hint="Compile one for it, give resample=True, or change the scheduler with solver=.",
+        )
+    return held
+
+
+def _several(given: int | Iterable[int] | None) -> list[int]:
+    if given is None:
+        return []
+    return list(dict.fromkeys(given)) if isinstance(given, Iterable) else [given]
+
+
+def _check_same_noise(before: Any, after: Any) -> None:
+    """Raise InputError when a change of class lost what the scheduler knew of the network's noise."""
+    one, other = (getattr(each, "alphas_cumprod", None) for each in (before, after))
+    same = one is other is None or (one is not None and other is not None and bool((one == other).all()))
+    if not same or host_model(before).domain != host_model(after).domain:
+        names = f"{type(before).__name__} into a {type(after).__name__}"
+        raise InputError(
+            f"The noise of this network is lost in changing {names}.", hint="Make that scheduler by hand first."
+        )

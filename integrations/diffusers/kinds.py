@@ -1,0 +1,177 @@
+"""The schedulers of diffusers that walk a compiled grid: which schedules they take, and the noise that they know.
+
+A scheduler is a sampler and the noise a network was trained with. The sampler decides whose schedules it takes:
+
+| scheduler | walks schedules for | calls on N steps |
+|---|---|---|
+| EulerDiscrete, EDMEuler, FlowMatchEulerDiscrete | euler | N |
+| HeunDiscrete, FlowMatchHeunDiscrete | heun | 2 N - 1 |
+| DPMSolverMultistep, EDMDPMSolverMultistep | dpmpp_2m | N |
+| UniPCMultistep | dpmpp_2m, as a relative | N |
+
+The noise decides what sigma means and which timestep the network is told for it:
+
+* table: alpha-bar of training; x = x0 + sigma n with sigma^2 = (1 - alpha-bar) / alpha-bar, and t linear in ln(sigma)
+  between two entries (DPM-Solver++ and UniPC keep z = x / sqrt(1 + sigma^2) instead of x);
+* log: x = x0 + sigma n, and t = ln(sigma) / 4 (Karras et al. 2206.00364);
+* flow: x = (1 - sigma) x0 + sigma n, and t = sigma times the number of training timesteps. Sigma is what the network
+  sees, after any shift: a shift is a way to choose a grid, and the grid is already chosen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artc.artifact.types import Domain
+from artc.errors import InputError, UnknownNameError
+
+from ..fitting import HostModel
+from ..samplers import SAMPLERS
+
+Noise = Literal["table", "log", "flow"]
+
+PREFIX = "Art"
+"""Before the name of a diffusers scheduler: ours that walks compiled grids."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A scheduler class of diffusers by its name, the sampler that it is, and how it writes noise.
+
+    `noise` is that of its default configuration: DPM-Solver++ and UniPC can also be set to flows.
+    """
+
+    name: str
+    sampler: str
+    noise: Noise
+
+    @property
+    def solver(self) -> str:
+        """The solver of artc whose schedules it takes."""
+        return SAMPLERS[self.sampler].solver
+
+    @property
+    def preserving(self) -> bool:
+        """Whether on a table it carries z = x / sqrt(1 + sigma^2) from step to step instead of x."""
+        return self.noise == "table" and self.sampler in ("dpmpp_2m", "uni_pc")
+
+    @property
+    def ours(self) -> str:
+        """The name of the class that walks compiled grids."""
+        return PREFIX + self.name
+
+
+def _table(*kinds: tuple[str, str, Noise]) -> dict[str, Kind]:
+    return {name: Kind(name=name, sampler=sampler, noise=noise) for name, sampler, noise in kinds}
+
+
+KINDS: dict[str, Kind] = _table(
+    ("EulerDiscreteScheduler", "euler", "table"),
+    ("HeunDiscreteScheduler", "heun", "table"),
+    ("DPMSolverMultistepScheduler", "dpmpp_2m", "table"),
+    ("UniPCMultistepScheduler", "uni_pc", "table"),
+    ("EDMEulerScheduler", "euler", "log"),
+    ("EDMDPMSolverMultistepScheduler", "dpmpp_2m", "log"),
+    ("FlowMatchEulerDiscreteScheduler", "euler", "flow"),
+    ("FlowMatchHeunDiscreteScheduler", "heun", "flow"),
+)
+"""In the order of preference for a solver."""
+
+
+def kind_of(scheduler: Any) -> Kind | None:
+    """The kind of a scheduler of diffusers or of ours; None for any other, a user's own subclass among them."""
+    kind = type(scheduler)
+    home = str(kind.__module__).partition(".")[0]
+    return KINDS.get(kind.__name__.removeprefix(PREFIX)) if home in ("diffusers", "artc", "integrations") else None
+
+
+def kind_for(scheduler: Any, solver: str | None) -> Kind:
+    """The kind that walks schedules for a solver where this scheduler is; its own kind when that is one, or unasked.
+
+    Raises InputError for a scheduler of which none can be made, UnknownNameError for a solver that none walks.
+    """
+    if not hasattr(scheduler, "set_timesteps") or not hasattr(scheduler, "config"):
+        what = type(scheduler).__name__
+        hint = "Give the pipeline's scheduler, pipe.scheduler." if hasattr(scheduler, "scheduler") else ""
+        raise InputError(f"{what} is no scheduler of diffusers.", hint=hint)
+    own, noise = kind_of(scheduler), noise_of(scheduler)
+    if own is not None and solver in (None, own.solver):
+        return own
+    known = {kind.solver: kind for kind in reversed(KINDS.values()) if kind.noise == noise}
+    if solver is None:
+        names = " or ".join(f"solver={name!r}" for name in sorted(known))
+        raise InputError(f"{type(scheduler).__name__} walks no compiled grid.", hint=f"Another can: give {names}.")
+    if solver not in known:
+        raise UnknownNameError(f"solver for {type(scheduler).__name__}", solver, known)
+    return known[solver]
+
+
+def noise_of(scheduler: Any) -> Noise:
+    """How a scheduler writes noise, and tells it to the network; raises InputError when it cannot be seen."""
+    own, config = kind_of(scheduler), scheduler.config
+    if config.get("use_flow_sigmas"):
+        return "flow"
+    if own is not None and own.noise != "table":
+        return own.noise
+    if config.get("timestep_type") == "continuous" and config.get("prediction_type") == "v_prediction":
+        return "log"
+    if getattr(scheduler, "alphas_cumprod", None) is not None:
+        return "table"
+    raise InputError(
+        f"{type(scheduler).__name__} is not one that artc knows the noise of.", hint=f"It knows {', '.join(KINDS)}."
+    )
+
+
+def host_model(scheduler: Any) -> HostModel:
+    """What a scheduler says of its network's noise. Raises InputError as `noise_of`."""
+    noise, config, name = noise_of(scheduler), scheduler.config, type(scheduler).__name__.removeprefix(PREFIX)
+    domain: Domain = "flow" if noise == "flow" else "ve"
+    if noise == "flow":  # trained on all of (0, 1]; where its own grids end is a choice
+        return HostModel(name=name, domain=domain, sigma_max=1.0)
+    if noise == "log":
+        low, high = config.get("sigma_min"), config.get("sigma_max")
+        return HostModel(name=name, domain=domain, sigma_min=low or 0.0, sigma_max=high or math.inf)
+    logs = _log_sigmas(scheduler)
+    return HostModel(name=name, domain=domain, sigma_min=math.exp(logs[0]), sigma_max=math.exp(logs[-1]))
+
+
+def timesteps_of(scheduler: Any, sigmas: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The timestep that the network is told at each of these positive sigmas, float64, not rounded."""
+    noise = noise_of(scheduler)
+    if noise == "flow":
+        return sigmas * float(scheduler.config["num_train_timesteps"])
+    if noise == "log":
+        return np.asarray(np.log(sigmas) / 4)
+    logs = _log_sigmas(scheduler)
+    return np.asarray(np.interp(np.log(sigmas), logs, np.arange(len(logs))))
+
+
+def check_settings(kind: Kind, config: Mapping[str, Any]) -> None:
+    """Raise InputError for settings with which this scheduler makes no sense of a grid that ends in 0."""
+    flawed = {
+        "algorithm_type": ("dpmsolver", "sde-dpmsolver"),
+        "invert_sigmas": (True,),
+        **({"lower_order_final": (False,), "predict_x0": (False,)} if kind.sampler == "uni_pc" else {}),
+    }
+    for name, values in flawed.items():
+        if config.get(name) in values:
+            raise InputError(
+                f"{kind.name} cannot walk a compiled grid, which ends in 0, with {name}={config[name]!r}.",
+                hint="Make the scheduler without it: from_config(config, ...) takes other settings.",
+            )
+    if config.get("solver_p") is not None:
+        raise InputError(f"{kind.name} with solver_p walks the grid of that scheduler.", hint="Leave solver_p out.")
+
+
+def _log_sigmas(scheduler: Any) -> NDArray[np.float64]:
+    """ln(sigma) of every training timestep, increasing, from the table as the scheduler holds it."""
+    table = np.asarray(scheduler.alphas_cumprod, dtype=np.float64)
+    with np.errstate(divide="ignore"):  # zero terminal SNR: the last sigma is infinite
+        logs = (np.log1p(-table) - np.log(table)) / 2
+    return logs[np.isfinite(logs)]
