@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,8 @@ PYTHON = HOSTS / "venv" / "bin" / "python"
 READY_WITHIN = 180.0
 """Seconds; it takes about five on an idle machine."""
 
-Graph = dict[str, dict[str, Any]]
+Node = dict[str, Any]
+Graph = dict[str, Node]
 """A prompt in ComfyUI's API format: node id -> class_type and inputs; an input from another node is [id, output]."""
 
 
@@ -82,6 +83,11 @@ class Server:
         return self.base / "models" / "art_schedules"
 
     @property
+    def elsewhere(self) -> Path:
+        """A second folder of artifacts, which extra_model_paths.yaml names."""
+        return self.base / "elsewhere"
+
+    @property
     def log(self) -> str:
         return self.log_file.read_text(errors="replace")
 
@@ -119,43 +125,54 @@ class Server:
             time.sleep(0.01)
         raise TimeoutError(f"A graph did not end within {within} s")
 
-    def sampling(self, sigmas: Any, *, sampler: str = "euler", kind: str = "edm", **settings: Any) -> Graph:
-        """The graph of one sampling run of a toy model that no run used before; `sigmas` is an output or numbers.
+    def sampling(
+        self,
+        sigmas: Node | Sequence[float],
+        *,
+        sampler: str = "euler",
+        kind: str = "edm",
+        seed: int = 0,
+        cfg: float = 1.0,
+        batch: int = 1,
+        size: int = 2,
+        start: float = 0.0,
+    ) -> Graph:
+        """The graph of one sampling run of a toy model that no run used before; `sigmas` is a node or numbers.
 
-        Further settings: seed, cfg, batch, size (in latent values), salt (of the model), add_noise.
+        The latent holds `start` everywhere, `size` x `size` values in each of four channels.
         """
-        graph: Graph = {
-            "model": node("ToyModel", kind=kind, salt=settings.get("salt", f"run {next(self.salts)}")),
+        return {
+            "sigmas": sigmas if isinstance(sigmas, dict) else node("ToySigmas", numbers=json.dumps(list(sigmas))),
+            "model": node("ToyModel", kind=kind, salt=f"run {next(self.salts)}"),
             "words": node("ToyConditioning"),
             "sampler": node("KSamplerSelect", sampler_name=sampler),
-            "empty": node(
-                "EmptyLatentImage",
-                width=8 * settings.get("size", 2),
-                height=8 * settings.get("size", 2),
-                batch_size=settings.get("batch", 1),
-            ),
+            "latent": node("ToyLatent", value=start, size=size, batch=batch),
             "sample": node(
                 "SamplerCustom",
                 model=["model", 0],
                 add_noise=True,
-                noise_seed=settings.get("seed", 0),
-                cfg=settings.get("cfg", 1.0),
+                noise_seed=seed,
+                cfg=cfg,
                 positive=["words", 0],
                 negative=["words", 0],
                 sampler=["sampler", 0],
-                sigmas=sigmas if isinstance(sigmas[0], str) else ["sigmas", 0],
-                latent_image=["empty", 0],
+                sigmas=["sigmas", 0],
+                latent_image=["latent", 0],
             ),
             "report": node("ToyReport", latent=["sample", 0], model=["model", 0]),
         }
-        if not isinstance(sigmas[0], str):
-            graph["sigmas"] = node("ToySigmas", numbers=json.dumps(list(sigmas)))
-        return graph
 
 
-def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+def node(class_type: str, **inputs: Any) -> Node:
     """One node of a graph."""
     return {"class_type": class_type, "inputs": inputs}
+
+
+def art_schedule(artifact: str, *, solver: str = "auto", **inputs: Any) -> Node:
+    """An ART Schedule node, its budget given as `steps=` or `nfe=`; other inputs as the node has them."""
+    (kind,) = {"steps", "nfe"} & inputs.keys()
+    widgets = {"budget": kind, "count": inputs.pop(kind), "missing": "exact", "denoise": 1.0}
+    return node("ArtSchedule", artifact=artifact, solver=solver, **{**widgets, **inputs})
 
 
 # No proxy of the tester's stands between the tests and a server on this machine.
@@ -176,12 +193,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(base: Path, *flags: str | Path) -> Iterator[Server]:
-    """ComfyUI with everything it may write in `base`, where `custom_nodes/` must be; stopped however this ends."""
+def serving(base: Path) -> Iterator[Server]:
+    """ComfyUI with everything that it may write in a folder of `make_base`; stopped however this ends."""
     port, log_file = free_port(), base / "comfyui.log"
     command = [PYTHON, HOSTS / "ComfyUI" / "main.py", "--cpu", "--disable-auto-launch", "--disable-api-nodes"]
     command += ["--listen", "127.0.0.1", "--port", str(port), "--base-directory", base]
-    command += ["--database-url", f"sqlite:///{base / 'comfyui.db'}", *flags]
+    command += ["--database-url", f"sqlite:///{base / 'comfyui.db'}"]
+    command += ["--extra-model-paths-config", base / "extra_model_paths.yaml"]
     # Nothing of the tester's environment enters: neither a checkout nor an installed artc may be found by the server.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment = kept | {"PYTHONPATH": str(HERE / "stubs"), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
@@ -226,4 +244,6 @@ def make_base(base: Path) -> Path:
     nodes.mkdir(parents=True)
     build_pack(nodes / "artc")
     shutil.copytree(HERE / "toy_nodes", nodes / "toy_nodes", ignore=shutil.ignore_patterns("__pycache__"))
+    (base / "elsewhere").mkdir()
+    (base / "extra_model_paths.yaml").write_text(f"tests:\n  base_path: {base}\n  art_schedules: elsewhere\n")
     return base

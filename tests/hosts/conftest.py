@@ -8,6 +8,7 @@ import pytest
 from tests.hosts.comfyui import HOSTS, Server, make_base, serving
 
 HERE = Path(__file__).resolve().parent
+WRITTEN = pytest.StashKey[int]()
 
 
 @pytest.hookimpl(tryfirst=True)  # before markers select
@@ -22,11 +23,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A test that failed is shown with the end of what the server wrote."""
+    """A test that failed is shown with what the server wrote meanwhile."""
     report = yield
     server = getattr(item, "funcargs", {}).get("comfyui")
-    if report.failed and server is not None:
-        report.sections.append(("ComfyUI wrote", server.log[-8000:]))
+    if server is not None and report.when == "setup":
+        item.stash[WRITTEN] = len(server.log)
+    if server is not None and report.failed:
+        report.sections.append(("ComfyUI wrote", server.log[item.stash.get(WRITTEN, 0) :][-3000:]))
     return report
 
 

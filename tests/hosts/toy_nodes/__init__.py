@@ -5,7 +5,7 @@ whatever output turns into the exact denoiser of Gaussian data with another mean
 
     D(x; sigma) = m + v / (v + sigma^2) (x - m),        and for flow     D(x; s) = m + a v / (a^2 v + s^2) (x - a m),
 
-a = 1 - s, and counts its calls.
+a = 1 - s. Its calls are counted, and the sigma of each is remembered.
 """
 
 import json
@@ -37,12 +37,11 @@ class Network(torch.nn.Module):
 
     def __init__(self, kind: str) -> None:
         super().__init__()
-        self.kind, self.calls, self.samples, self.sampling = kind, 0, 0, None
+        self.kind, self.sampling = kind, None
         self.mean = torch.nn.Parameter(torch.tensor(MEAN)[:, None, None])
         self.variance = torch.nn.Parameter(torch.tensor(STD)[:, None, None] ** 2)
 
     def forward(self, x, timesteps, **_):
-        self.calls, self.samples = self.calls + 1, self.samples + len(x)
         t = timesteps.reshape(-1, 1, 1, 1)
         if self.kind in {"flow", "flux"}:
             s = t / self.sampling[0].multiplier if self.kind == "flow" else t
@@ -60,6 +59,14 @@ class Network(torch.nn.Module):
         return out if self.kind == "edm" else -out
 
 
+class Gaussian(BaseModel):
+    """Remembers of each call the sigma, as the sampler gave it, and the number of samples."""
+
+    def apply_model(self, x, t, *others, **more):
+        self.seen.append((t[0].item(), len(x)))
+        return super().apply_model(x, t, *others, **more)
+
+
 class ToyModel:
     """Every `salt` is a model of its own, whose calls are counted from zero."""
 
@@ -70,8 +77,8 @@ class ToyModel:
         model_type, settings = KINDS[kind]
         config = comfy.supported_models_base.BASE({"disable_unet_model_creation": True})
         config.sampling_settings = settings
-        model = BaseModel(config, model_type)
-        model.diffusion_model = Network(kind)
+        model = Gaussian(config, model_type)
+        model.seen, model.diffusion_model = [], Network(kind)
         model.diffusion_model.sampling = [model.model_sampling]  # in a list, or it would become a part of the network
         device = comfy.model_management.get_torch_device()
         return (comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=device),)
@@ -95,8 +102,26 @@ class ToySigmas:
         return (torch.tensor(json.loads(numbers), dtype=torch.float32),)
 
 
+class ToyLatent:
+    """A latent with four channels that holds one value everywhere."""
+
+    INPUT_TYPES = classmethod(
+        lambda _: {
+            "required": {
+                "value": ("FLOAT", {"default": 0.0, "min": -100.0, "max": 100.0, "step": 0.001}),
+                "size": ("INT", {"default": 2, "min": 1, "max": 1024}),
+                "batch": ("INT", {"default": 1, "min": 1, "max": 4096}),
+            }
+        }
+    )
+    RETURN_TYPES, FUNCTION, CATEGORY = ("LATENT",), "make", "toy"
+
+    def make(self, value, size, batch):
+        return ({"samples": torch.full((batch, 4, size, size), value)},)
+
+
 class ToyReport:
-    """What came in, as JSON: every float at its full precision; how often the model was called so far."""
+    """What came in, as JSON: every float at its full precision; what the model was asked so far."""
 
     INPUT_TYPES = classmethod(
         lambda _: {
@@ -119,8 +144,8 @@ class ToyReport:
         if latent is not None:
             found |= {"samples": latent["samples"].tolist()}
         if model is not None:
-            network = model.model.diffusion_model
-            found |= {"calls": network.calls, "rows": network.samples}
+            seen = model.model.seen
+            found |= {"calls": len(seen), "seen": [sigma for sigma, _ in seen], "rows": sum(rows for _, rows in seen)}
         return {"ui": {"report": [json.dumps(found)]}}
 
 
@@ -135,7 +160,9 @@ class ToyPicture:
         return (colours.repeat_interleave(8, 2).repeat_interleave(8, 3).movedim(1, -1),)
 
 
-NODE_CLASS_MAPPINGS = {node.__name__: node for node in (ToyModel, ToyConditioning, ToySigmas, ToyReport, ToyPicture)}
+NODE_CLASS_MAPPINGS = {
+    node.__name__: node for node in (ToyModel, ToyConditioning, ToySigmas, ToyLatent, ToyReport, ToyPicture)
+}
 
 
 def _leave_with(parent: int) -> None:
