@@ -16,6 +16,9 @@ LOOKING = {
     "inspect": ["inspect", GOLDEN],
     "validate": ["validate", GOLDEN],
     "validate-bad": ["validate", BAD, "--json"],
+    "export": ["export", GOLDEN, "--nfe", "5", "--to", "diffusers", "--table", "ddpm"],
+    "export-a-part": ["export", GOLDEN, "--nfe", "5", "--to", "comfyui", "--denoise", "0.7", "--json"],
+    "export-help": ["export", "--help"],
     "models": ["models", "list"],
     "models-show": ["models", "show", "mnist"],
     "typo": ["compile", "--model", "gausian", "--nfe", "3"],
@@ -30,7 +33,7 @@ def processor_seconds(arguments):
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-@pytest.mark.parametrize("name", ["help", "inspect", "validate"])
+@pytest.mark.parametrize("name", ["help", "inspect", "validate", "export", "export-a-part"])
 def test_looking_takes_less_than_half_a_second(name):
     taken = []
     while len(taken) < 5 and min(taken, default=1.0) >= 0.5:

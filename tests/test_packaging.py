@@ -131,7 +131,7 @@ print(json.dumps({"schema": schema["$schema"], "embedded": embedded, "examples":
 def test_help_is_printed(site: Path) -> None:
     result = run_artc(site, "--help")
     assert result.returncode == 0, result.stderr
-    for command in ("compile", "inspect", "validate", "resample", "sample", "models"):
+    for command in ("compile", "inspect", "validate", "resample", "sample", "export", "models"):
         assert command in result.stdout
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 
-from artc.artifact import Schedule, nfe_of
+from artc.artifact import Artifact, Schedule, nfe_of, read
 from artc.errors import BudgetError, InputError, UnknownNameError
 
-from ..choosing import AnyArtifact, opened
 from .for_diffusers import diffusers
 from .for_webuis import a1111
 from .lists import comfyui, csv, edm, k_diffusion
@@ -32,7 +32,7 @@ CUT_BY_HOST = {"diffusers": "strength", "a1111": "Denoising strength"}
 
 
 def export(
-    artifact: AnyArtifact,
+    artifact: Artifact | str | os.PathLike[str],
     target: str,
     *,
     nfe: int | None = None,
@@ -53,7 +53,7 @@ def export(
     """
     if target not in TARGETS:
         raise UnknownNameError("target", target, TARGETS)
-    artifact = opened(artifact)
+    artifact = artifact if isinstance(artifact, Artifact) else read(artifact)
     model = artifact.model
     _check(target, flow=model.domain == "flow", denoise=denoise, shift=shift, table=table)
     if nfe is not None and steps is not None:
@@ -71,7 +71,8 @@ def export(
 
         sigmas = tuple(tail(np.array(sigmas), denoise).tolist())
         if not sigmas:
-            raise InputError(f"A denoise of {denoise:g} leaves none of {schedule.steps} steps.", hint="Give a larger.")
+            least = f"One step is denoise = {1 / schedule.steps:.3g}."
+            raise InputError(f"denoise = {denoise:g} leaves no step of {schedule.steps}.", hint=least)
         spent = nfe_of(schedule.solver, len(sigmas) - 1, model.cost)
     grid = Grid(
         model=model,

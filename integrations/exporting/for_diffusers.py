@@ -47,7 +47,7 @@ def _ve(grid: Grid) -> Printed:
         heun = "HeunDiscreteScheduler, which keeps fractions: pipe(..., timesteps=fractional_timesteps)"
         parts.append(_assignment("fractional_timesteps", between.values, heun, errors=between.errors))
         where = f"DPMSolverMultistepScheduler and others that round: pipe(..., timesteps=timesteps); {off_by(whole)}"
-        text = f"timesteps = {list(map(int, whole.values))}"
+        text = f"timesteps = {list(whole.values)}"
         parts.append(Part(name="timesteps", text=text, values=whole.values, where=(where,), errors=whole.errors))
     notes = (
         sampler_note(grid, "the schedulers that take these numbers", schedulers),
@@ -75,10 +75,7 @@ def _flow(grid: Grid) -> Printed:
             sampler_note(grid, "the schedulers that take these numbers", schedulers),
             ("numbers", f"{len(values)}, the positive sigmas: the scheduler appends the 0 itself"),
             ("shift", f"{plain(shift)}, {said}"),
-            (
-                "before",
-                f"they are s / ({plain(shift)} - {plain(shift - 1)} s), which its shift turns into the artifact's s",
-            ),
+            ("before", formula),
         ),
         shift=shift,
         pre_shift=True,
@@ -112,19 +109,20 @@ def whole_and_between(grid: Grid, table: Table) -> tuple[Part | None, Part | Non
     positive = grid.sigmas[:-1]
     beyond = table.beyond(positive)
     why = ""
-    whole = tuple(float(table.nearest(sigma)) for sigma in positive)
+    whole = tuple(table.nearest(sigma) for sigma in positive)
     if beyond is not None:
         reach = f"{table.sigmas[0]:.4g} to {table.sigmas[-1]:.6g}"
         why = f"sigma = {beyond:g} is outside of {reach}, all that there is in {table.name}"
     elif clash := next((pair for pair in itertools.pairwise(whole) if pair[0] <= pair[1]), None):
-        why = f"two sigmas are nearest to timestep {clash[0]:.0f} of {table.name}"
+        why = f"two sigmas are nearest to timestep {clash[0]} of {table.name}"
     if why and grid.table:
         raise InputError(f"The schedule has no timesteps: {why}.")
     if why:
         return None, None, f"none: {why}; --table names another"
     between = tuple(table.between(sigma) for sigma in positive)
     parts = []
-    for name, steps in (("timesteps", whole), ("fractional_timesteps", between)):
+    kinds: tuple[tuple[str, tuple[float, ...]], ...] = (("timesteps", whole), ("fractional_timesteps", between))
+    for name, steps in kinds:
         errors = tuple(abs(table.at(step) - sigma) / sigma for step, sigma in zip(steps, positive, strict=True))
         parts.append(Part(name=name, text="", values=steps, errors=errors))
     return parts[0], parts[1], ""

@@ -82,8 +82,8 @@ def _sdnext_flow(grid: Grid) -> tuple[Part | None, str]:
     """SD.Next gives a flow's scheduler t / 1000 for its sigmas, before the shift."""
     shift, said = shift_of(grid)
     positive = grid.sigmas[:-1]
-    whole = tuple(float(round(1000 * before_shift(sigma, shift))) for sigma in positive)
-    if any(high <= low for high, low in itertools.pairwise((*whole, 0.0))):
+    whole = tuple(round(1000 * before_shift(sigma, shift)) for sigma in positive)
+    if any(high <= low for high, low in itertools.pairwise((*whole, 0))):
         return None, "none: it takes thousandths of a flow's sigmas, and there two are the same"
     there = [shift * t / 1000 / (1 + (shift - 1) * t / 1000) for t in whole]
     errors = tuple(abs(after - sigma) / sigma for after, sigma in zip(there, positive, strict=True))
@@ -101,5 +101,5 @@ def _sdnext(whole: Part, method: str, said: str) -> tuple[Part | None, str]:
         f"SD.Next. Sampling method: {method}. The number of steps is that of the list.",
         f"Field: Timesteps override. Whole timesteps: {off_by(whole)}",
     )
-    text = ",".join(f"{step:.0f}" for step in whole.values)
+    text = ",".join(map(str, whole.values))
     return Part(name="timesteps", text=text, values=whole.values, where=where, errors=whole.errors), said

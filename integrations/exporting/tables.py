@@ -138,7 +138,7 @@ def _configured(name: str, config: Mapping[str, Any]) -> Table:
         return from_betas(said, map(float, trained), zero_terminal_snr=zero)
     shape, count = config.get("beta_schedule"), config.get("num_train_timesteps", 1000)
     start, end = config.get("beta_start", 0.0001), config.get("beta_end", 0.02)
-    if shape not in SHAPES:
+    if not isinstance(shape, str) or shape not in SHAPES:
         known = ", ".join(SHAPES)
         raise InputError(f"{name!r} has no beta_schedule that artc knows, but {shape!r}.", hint=f"Known: {known}.")
     if not (_is_number(start) and _is_number(end) and _is_number(count)):

@@ -1,0 +1,351 @@
+"""What each target of an export prints, read back by a parser of its own and given to the real schedulers."""
+
+import ast
+import csv
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from artc.integrations.exporting import TARGETS, export
+
+import artc
+from artc.errors import BudgetError, InputError, UnknownNameError
+from tests.integrations.made import MNIST, artifact, flow_artifact
+from tests.integrations.test_export_numbers import scraped
+
+GRID = (14.5, 4.0, 1.25, 0.1, 0.0)
+"""What a schedule for Stable Diffusion may look like: 4 steps of Heun, 7 calls."""
+
+
+def sd(**settings):
+    return artifact(GRID, sigma_min=0.03, **settings)
+
+
+def lines(made):
+    """The text of an export without its comments."""
+    return [line for line in made.text.splitlines() if not line.startswith("#")]
+
+
+def assigned(text):
+    """The names and values of a small Python program; nothing of it is run."""
+    body = ast.parse(text).body
+    return {one.targets[0].id: ast.literal_eval(one.value) for one in body}
+
+
+# ------------------------------------------------------------------------------------- plain lists
+
+
+def test_edm_gets_the_positive_sigmas_and_is_told_the_steps():
+    made = export(sd(), "edm", nfe=7)
+    assert json.loads(made.text) == list(GRID[:-1])
+    assert dict(made.notes)["steps"] == "--steps=4"
+    assert dict(made.notes)["sampler"] == "edm_sampler"
+    with pytest.raises(InputError, match="EDM's samplers walk x = x0 \\+ sigma n; written is a flow"):
+        export(flow_artifact(), "edm", steps=3)
+
+
+def test_k_diffusion_gets_a_list_with_the_zero():
+    made = export(sd(), "k-diffusion", nfe=7)
+    assert ast.literal_eval(made.text) == list(GRID)
+    assert dict(made.notes)["sampler"] == "sample_heun"
+
+
+def test_comfyui_gets_one_line_with_the_zero():
+    made = export(MNIST, "comfyui", steps=5, solver="euler")
+    assert scraped(made.text) == artc.load(MNIST).sigmas(steps=5, solver="euler").tolist()
+    assert "\n" not in made.text
+    assert dict(made.notes)["sampler"] == "euler"
+    assert "shift" not in dict(made.notes)
+    flow = export(flow_artifact(), "comfyui", steps=3)
+    assert scraped(flow.text) == [0.99, 0.8, 0.3, 0.0]
+    assert "ModelSampling" in dict(flow.notes)["shift"]
+
+
+@pytest.mark.parametrize(
+    "made", [export(sd(), "csv", nfe=7), export(flow_artifact(), "csv", steps=3)], ids=["ve", "flow"]
+)
+def test_csv_has_a_row_for_each_sigma_in_both_domains(made):
+    rows = list(csv.DictReader(io.StringIO(made.text)))
+    table = np.genfromtxt(io.StringIO(made.text), delimiter=",", names=True)
+    assert [int(row["step"]) for row in rows] == list(range(len(made.grid.sigmas)))
+    own, other = ("sigma_flow", "sigma_ve") if made.grid.flow else ("sigma_ve", "sigma_flow")
+    for row, line, sigma in zip(rows, table, made.grid.sigmas, strict=True):
+        assert float(row["sigma"]) == float(row[own]) == line["sigma"] == sigma
+        mapped = sigma / (1 - sigma) if made.grid.flow else sigma / (1 + sigma)
+        assert float(row[other]) == pytest.approx(mapped, rel=1e-15)
+        unscaled = float(row["sigma_ve"])
+        assert float(row["log_snr"]) == (pytest.approx(-2 * math.log(unscaled)) if unscaled else math.inf)
+
+
+def test_csv_of_a_flow_from_pure_noise_begins_at_infinity():
+    made = export(artifact((1.0, 0.5, 0.0), domain="flow", sigma_min=0.01), "csv", steps=2)
+    assert made.text.splitlines()[1:] == ["0,1.0,inf,1.0,-inf", "1,0.5,1.0,0.5,-0.0", "2,0.0,0.0,0.0,inf"]
+
+
+# ------------------------------------------------------------------------------------- the web UIs
+
+
+def test_the_web_uis_get_the_positive_sigmas_below_the_field_they_go_into():
+    made = export(sd(), "a1111", nfe=7)
+    custom, reforge, sdnext = lines(made)
+    assert json.loads(custom) == json.loads(reforge) == list(GRID[:-1])
+    assert (custom[0], custom[-1]) == ("[", "]")
+    # Of the distances to the table, computed with NumPy, these are the least.
+    assert sdnext == "998,744,422,10"
+    comments = made.text.splitlines()
+    for host, field, line in (
+        ("Forge, or A1111", "# Field: Extra Schedulers: custom function / list", custom),
+        ("reForge", "# Field: Settings > Scheduler parameters > Align Your Steps Custom - sigma values", reforge),
+        ("SD.Next", "# Field: Timesteps override.", sdnext),
+    ):
+        place = next(number for number, comment in enumerate(comments) if comment.startswith(f"# {host}"))
+        assert comments[place + 1].startswith(field)
+        assert line in comments[place + 2 : place + 4]
+        assert host == "SD.Next" or "Sampling steps: 4." in comments[place]
+
+
+def resampled(text, steps, measure, back, low=0.03, high=14.6):
+    """What a program does with a list: stretched if from 1.0 to 0.0, interpolated to the steps, and 0 appended.
+
+    Extra Schedulers interpolates ln(sigma), reForge sigma, each over equal intervals.
+    """
+    values = np.array(json.loads(text))
+    if (values[0], values[-1]) == (1.0, 0.0):
+        values = low + (high - low) * values
+    places = np.linspace(0, 1, len(values))
+    return [*back(np.interp(np.linspace(0, 1, steps), places, measure(values))), 0.0]
+
+
+@pytest.mark.parametrize("grid", [GRID, (1.0, 0.8, 0.3, 0.05, 0.0)], ids=["ve", "flow"])
+@pytest.mark.parametrize(("program", "measure", "back"), [(0, np.log, np.exp), (1, np.asarray, np.asarray)])
+def test_a_web_ui_walks_the_list_as_it_is_at_its_own_number_of_steps_only(program, measure, back, grid):
+    domain = "flow" if grid[0] == 1 else "ve"
+    text = lines(export(artifact(grid, domain=domain, sigma_min=0.03), "a1111", steps=4))[program]
+    np.testing.assert_allclose(resampled(text, 4, measure, back), grid, rtol=1e-14)
+    assert not set(np.round(resampled(text, 5, measure, back)[1:-2], 9)) & set(grid)
+
+
+def test_sd_next_gets_thousandths_of_a_flow_before_the_shift():
+    made = export(artifact((1.0, 0.8, 0.3, 0.0), domain="flow", sigma_min=0.01, shift=3.0), "a1111", steps=3)
+    whole = [int(word) for word in lines(made)[2].split(",")]
+    before = np.array(whole) / 1000
+    np.testing.assert_allclose(3 * before / (1 + 2 * before), [1.0, 0.8, 0.3], atol=1e-3)
+    assert whole == [1000, 571, 125]
+    assert "Flow shift: 3.0" in made.text
+    assert json.loads(lines(made)[0]) == [1.0, 0.8, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (lambda: export(artifact((14.0, 0.1, 0.0)), "a1111", steps=2), "takes no fewer than 3 timesteps"),
+        (lambda: export(MNIST, "a1111", nfe=9, solver="heun"), "sigma = 80 is outside of"),
+        (
+            lambda: export(artifact((1.0, 0.9999, 0.5, 0.0), domain="flow", sigma_min=0.01), "a1111", steps=3),
+            "there two are the same",
+        ),
+        (
+            lambda: export(artifact((1.0, 0.5, 4e-4, 0.0), domain="flow", sigma_min=1e-4), "a1111", steps=3),
+            "there two are the same",
+        ),
+    ],
+)
+def test_sd_next_gets_nothing_where_whole_timesteps_will_not_do(made, why):
+    made = made()
+    assert why in dict(made.notes)["sd.next"]
+    assert len(lines(made)) == 2
+    assert "SD.Next" not in made.text
+
+
+# ------------------------------------------------------------------------------- diffusers, the real one
+
+
+@pytest.fixture
+def diffusers():
+    return pytest.importorskip("diffusers", reason="diffusers is not installed: pip install 'artc[diffusers]'")
+
+
+# Raised inside diffusers, by its own code.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers.*")
+
+BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+def test_the_real_euler_ends_on_the_printed_sigmas(diffusers):
+    printed = assigned(export(sd(), "diffusers", nfe=7).text)
+    scheduler = diffusers.EulerDiscreteScheduler(**BETAS)
+    scheduler.set_timesteps(sigmas=printed["sigmas"])
+    assert scheduler.sigmas.tolist() == np.float32(GRID).tolist()
+    assert len(scheduler.timesteps) == 4
+
+
+def test_the_real_heun_keeps_the_fractional_timesteps(diffusers):
+    printed = assigned(export(sd(), "diffusers", nfe=7).text)
+    scheduler = diffusers.HeunDiscreteScheduler(**BETAS)
+    scheduler.set_timesteps(timesteps=printed["fractional_timesteps"])
+    # Heun holds every sigma but the first and the last twice.
+    held = [*scheduler.sigmas[:-1:2].tolist(), float(scheduler.sigmas[-1])]
+    np.testing.assert_allclose(held, GRID, rtol=2e-5)
+    assert len(scheduler.timesteps) == 7
+
+
+def test_the_real_dpm_solver_is_off_by_what_is_said(diffusers):
+    made = export(sd(), "diffusers", nfe=7)
+    scheduler = diffusers.DPMSolverMultistepScheduler(**BETAS)
+    scheduler.set_timesteps(timesteps=assigned(made.text)["timesteps"])
+    assert scheduler.timesteps.tolist() == made.document()["timesteps"]
+    held = scheduler.sigmas.numpy()
+    assert (len(held), held[-1]) == (5, 0.0)
+    errors = np.abs(held[:-1] - GRID[:-1]) / GRID[:-1]
+    np.testing.assert_allclose(errors, made.document()["timestep_errors"], atol=2e-5)
+    assert errors.max() == pytest.approx(0.0171, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        BETAS,
+        {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02},
+        {"beta_schedule": "squaredcos_cap_v2", "num_train_timesteps": 500},
+        {"trained_betas": [0.01 * (k + 1) for k in range(40)], "num_train_timesteps": 40},
+        {**BETAS, "rescale_betas_zero_snr": True},
+    ],
+    ids=["scaled_linear", "linear", "squaredcos", "trained", "zero snr"],
+)
+def test_the_table_of_a_scheduler_config_is_the_schedulers(config, diffusers, tmp_path):
+    scheduler = diffusers.EulerDiscreteScheduler(**config)
+    scheduler.save_pretrained(tmp_path)
+    bars = scheduler.alphas_cumprod.double().numpy()
+    sigmas = np.sqrt((1 - bars) / bars)
+    made = export(artifact((1.5, 0.9, 0.3, 0.0)), "diffusers", steps=3, table=str(tmp_path / "scheduler_config.json"))
+    np.testing.assert_allclose(made.grid.table.sigmas, sigmas, rtol=5e-4)
+    assert made.document()["timesteps"] == [int(np.abs(sigmas - level).argmin()) for level in (1.5, 0.9, 0.3)]
+    assert "assumed" not in dict(made.notes)["timesteps"]
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "wanted"), [(3.0, None, 3.0), (None, None, 1.0), (3.0, 1.0, 1.0), (1.5, 6.0, 6.0)]
+)
+def test_the_real_flow_euler_ends_on_the_artifacts_sigmas(own, given, wanted, diffusers):
+    grid = (1.0, 0.9, 0.55, 0.2, 0.0)
+    flow = artifact(grid, domain="flow", sigma_min=0.01, shift=own)
+    made = export(flow, "diffusers", steps=4, shift=given)
+    document, printed = made.document(), assigned(made.text)["sigmas"]
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=wanted)
+    scheduler.set_timesteps(sigmas=printed)
+    np.testing.assert_allclose(scheduler.sigmas.numpy(), grid, rtol=1e-6)
+    assert (document["shift"], document["pre_shift"], document["count"]) == (wanted, True, 4)
+    assert document["sigmas"] == list(grid)
+    assert document["values"] == printed
+    assert (printed == list(grid[:-1])) == (wanted == 1.0)
+    assert f"shift={wanted}" in made.text
+
+
+def test_a_flow_scheduler_of_a_pipeline_is_made_as_the_comment_says(diffusers):
+    flow = artifact((1.0, 0.9, 0.55, 0.2, 0.0), domain="flow", sigma_min=0.01, shift=3.0)
+    made = export(flow, "diffusers", steps=4)
+    stretching = {"use_dynamic_shifting": True, "shift_terminal": 0.1, "base_shift": 0.5}
+    names = {
+        "FlowMatchEulerDiscreteScheduler": diffusers.FlowMatchEulerDiscreteScheduler,
+        "pipe": type("Pipe", (), {"scheduler": diffusers.FlowMatchEulerDiscreteScheduler(**stretching)}),
+    }
+    comment = "\n".join(line.removeprefix("# ") for line in made.text.splitlines() if line.startswith("#"))
+    program = comment.partition("\npipe(")[0]
+    exec(program, names)
+    names["pipe"].scheduler.set_timesteps(sigmas=assigned(made.text)["sigmas"], mu=0.9)
+    np.testing.assert_allclose(names["pipe"].scheduler.sigmas.numpy(), flow.schedules[0].sigmas, rtol=1e-6)
+
+
+def test_the_scheduler_that_is_named_takes_what_is_printed():
+    for solver, named in (
+        ("euler", "EulerDiscreteScheduler, with sigmas"),
+        ("heun", "HeunDiscreteScheduler, with fractional_timesteps"),
+        ("dpmpp_2m", "DPMSolverMultistepScheduler, with timesteps"),
+    ):
+        made = export(sd(solver=solver), "diffusers", steps=4)
+        assert dict(made.notes)["sampler"] == named
+        assert f"{named.split(', with ')[1]} = [" in made.text
+    # Heun's takes timesteps only, and there are none.
+    made = export(artifact((80.0, 1.0, 0.0)), "diffusers", steps=2)
+    assert dict(made.notes)["sampler"] == (
+        "none of the schedulers that take these numbers is heun; with another one nothing was measured"
+    )
+
+
+# --------------------------------------------------------------------------------- budgets and options
+
+
+def test_a_part_of_a_schedule_is_its_last_steps_and_their_calls():
+    made = export(sd(), "comfyui", nfe=7, denoise=0.5)
+    assert scraped(made.text) == [1.25, 0.1, 0.0]
+    document = made.document()
+    assert (document["steps"], document["nfe"], document["denoise"], document["count"]) == (2, 3, 0.5, 3)
+    assert "2 steps (the last of 4), 3 denoiser calls" in made.headline
+    with pytest.raises(InputError, match=r"denoise = 0\.1 leaves no step of 4\. One step is denoise = 0\.25"):
+        export(sd(), "csv", nfe=7, denoise=0.1)
+
+
+def test_guided_calls_are_counted_twice_and_said_to_be():
+    made = export(sd(guidance=7.5), "comfyui", steps=4)
+    assert made.document()["nfe"] == 14
+    assert "14 denoiser calls (7 guided)" in made.headline
+    assert export(sd(guidance=7.5), "comfyui", steps=4, denoise=0.5).document()["nfe"] == 6
+
+
+def test_a_missing_budget_is_read_from_the_warp_on_request():
+    with pytest.raises(BudgetError, match="No schedule for heun at NFE 5; the artifact holds heun 7"):
+        export(sd(), "comfyui", nfe=5)
+    made = export(sd(), "comfyui", nfe=5, resample=True)
+    assert scraped(made.text) == sd().sigmas(nfe=5, resample=True).tolist()
+    assert made.document()["origin"] == "resampled"
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "error", "said"),
+    [
+        ("comfyu", {"nfe": 7}, UnknownNameError, r"Unknown target 'comfyu'\. Did you mean comfyui"),
+        ("comfyui", {}, BudgetError, r"Which schedule.*It holds heun at NFE 7 \(4 steps\)\."),
+        ("comfyui", {"nfe": 7, "steps": 4}, BudgetError, "NFE and steps both say"),
+        ("comfyui", {"nfe": 7, "denoise": 0.0}, InputError, "above 0 and up to 1, not 0"),
+        ("comfyui", {"nfe": 7, "denoise": 1.5}, InputError, r"above 0 and up to 1, not 1\.5"),
+        ("comfyui", {"nfe": 7, "denoise": math.nan}, InputError, "above 0 and up to 1, not nan"),
+        ("diffusers", {"nfe": 7, "denoise": 0.5}, InputError, "cuts the list .* Set its strength instead"),
+        ("a1111", {"nfe": 7, "denoise": 0.5}, InputError, "cuts the list .* Set its Denoising strength instead"),
+        ("comfyui", {"nfe": 7, "shift": 3.0}, InputError, "comfyui shifts nothing"),
+        ("diffusers", {"nfe": 7, "shift": 3.0}, InputError, "of no flow model"),
+        ("comfyui", {"nfe": 7, "table": "sd"}, InputError, "comfyui counts in none"),
+        ("diffusers", {"nfe": 7, "table": "sdxl"}, UnknownNameError, r"Unknown table 'sdxl'\. Did you mean sd\?"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(target, settings, error, said):
+    with pytest.raises(error, match=said):
+        export(sd(), target, **settings)
+
+
+@pytest.mark.parametrize("shift", [0.0, -3.0, math.inf, math.nan])
+def test_a_shift_is_a_positive_number_and_a_flow_has_no_table(shift):
+    with pytest.raises(InputError, match="A shift is a positive number"):
+        export(flow_artifact(), "diffusers", steps=3, shift=shift)
+    with pytest.raises(InputError, match="a flow model has no such table"):
+        export(flow_artifact(), "diffusers", steps=3, table="sd")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_document_of_every_target_is_the_same_facts_as_json(target):
+    document = export(sd(), target, nfe=7).document()
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert document["sigmas"] == list(GRID)
+    assert (document["target"], document["solver"], document["nfe"], document["steps"]) == (target, "heun", 7, 4)
+    assert document["count"] == len(document["values"]) in (4, 5)
+    assert (document["domain"], document["shift"], document["pre_shift"]) == ("ve", None, False)
+    assert all(part["text"] in document["text"] for part in document["parts"])
+    assert all(name and said for name, said in document["notes"].items())
+    assert (document["timesteps"] == [998, 744, 422, 10]) == (target in ("diffusers", "a1111"))
+
+
+@pytest.mark.parametrize("target", [name for name in TARGETS if name != "csv"])
+def test_a_solver_that_a_host_lacks_is_named(target):
+    made = export(sd(solver="rk4"), target, steps=4)
+    assert "is rk4; with another one nothing was measured" in dict(made.notes)["sampler"]
