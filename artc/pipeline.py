@@ -22,6 +22,7 @@ from artc.evaluation.endpoint import Teacher, as_evaluation, compare
 from artc.evaluation.selection import refine_losers
 from artc.learning.methods import bake, find_method
 from artc.learning.objective import energy_of, gap, state_gain
+from artc.learning.refining import TRIALS
 from artc.models.conditioning import conditioned
 from artc.models.custom import score_model
 from artc.models.domains import domain_sigma, domain_warp, unscaled
@@ -90,7 +91,15 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
         known, ends = latents.first(request.refine), bank.ends
         errors = yield from _stage("comparing", compare(probe.on, known, info, schedules, ends), found)
         search = refine_losers(
-            probe.on, known, ends, info, schedules, errors, coordinate=warp.coordinate, held_out=held_out
+            probe.on,
+            known,
+            ends,
+            info,
+            schedules,
+            errors,
+            coordinate=warp.coordinate,
+            held_out=held_out,
+            trials=request.trials,
         )
         selected = yield from _stage("refining", search, found)
         schedules, refinements = selected.schedules, selected.refinements
@@ -126,6 +135,7 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
                 "checks": request.checks,
                 "teacher_steps": request.teacher_steps,
                 "refine": request.refine,
+                "trials": request.trials,
                 "learner": dict(learned.config),
                 **({"model": dict(model.record)} if model.record else {}),
             },
@@ -183,6 +193,10 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
     seed: SupportsIndex = 0,
     trajectories: SupportsIndex = 256,
     refine: bool = True,
+    nodes: SupportsIndex = 128,
+    checks: SupportsIndex = 64,
+    teacher_steps: SupportsIndex = 64,
+    trials: SupportsIndex = TRIALS,
     labels: Iterable[SupportsIndex] = (),
     guidance: float | None = None,
     on_update: Callable[[Update], object] = lambda _: None,
@@ -194,7 +208,10 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         model: `(B, *shape), (B,) -> (B, *shape)` in the dtype of x, on the device; or a described or loaded model.
         nfe: denoiser calls per sample, one schedule each; a number, or several. Under guidance each counts double.
         solver: a name, or several.
-        refine: move the nodes of a schedule that a hand-made grid beats, until it does no longer.
+        trajectories: noises walked to learn from, each through `nodes` sigmas at a call each.
+        refine: move the nodes of a schedule that a hand-made grid beats, on at most 64 of these noises and trying at
+            most `trials` grids for each node.
+        checks: noises on which the result is compared with a teacher of `teacher_steps` Heun steps.
         labels: classes to compile for, drawn uniformly; all of them when left out.
         guidance: scale w of classifier-free guidance, D_u + w (D_c - D_u).
         on_update: called with every progress update.
@@ -218,6 +235,10 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         seed=whole(seed, "seed", least=0),
         trajectories=whole(trajectories, "number of trajectories"),
         refine=REFINE if refine else 0,
+        nodes=whole(nodes, "number of nodes"),
+        checks=whole(checks, "number of checks"),
+        teacher_steps=whole(teacher_steps, "number of the teacher's steps"),
+        trials=whole(trials, "number of trials"),
         labels=tuple(whole(label, "label", least=0) for label in labels),
         guidance=guidance,
     )

@@ -10,6 +10,7 @@ from artc.artifact import steps_for
 from artc.errors import BudgetError, InputError
 from artc.learning.methods import find_method
 from artc.learning.objective import CELLS
+from artc.learning.refining import TRIALS
 from artc.sampling.solvers import find_solver
 
 REFINE = 64
@@ -26,6 +27,7 @@ class Request:
         nodes: sigmas at which each trajectory is kept.
         checks: noises of the final comparison with the baselines, and `teacher_steps` of its reference.
         refine: noises on which a schedule that a hand-made grid beats is refined; 0 leaves it as it was learned.
+        trials: most grids tried for each free node of such a schedule.
         labels: classes or prompts that the samples are drawn from, uniformly; empty for all that the model has.
         guidance: scale of classifier-free guidance, which doubles the calls of every denoised value; None for none.
     """
@@ -39,6 +41,7 @@ class Request:
     checks: int = 64
     teacher_steps: int = 64
     refine: int = REFINE
+    trials: int = TRIALS
     labels: tuple[int, ...] = ()
     guidance: float | None = None
 
@@ -66,6 +69,7 @@ class Request:
             raise InputError(
                 f"Schedules cannot be compared on refine={self.refine} noises.", hint="Use 0, or 2 or more."
             )
+        whole(self.trials, "number of trials")
         if whole(self.seed, "seed", least=0) >= 2**32:
             raise InputError(f"A seed is less than 2^32, not {self.seed}.")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import artc
-from artc.artifact import Guidance, steps_for
+from artc.artifact import Guidance, dumps, loads, steps_for
 from artc.errors import ArtifactError, BudgetError, InputError
 from artc.models.analytic import eight_clusters
 from artc.models.conditioning import conditioned
@@ -79,6 +79,19 @@ def test_a_guided_schedule_has_half_the_steps_for_its_calls():
     assert guided.resampled([26]).schedules[-1].steps == 7
     assert len(guided.sigmas(nfe=6, resample=True)) == 3
     assert plain.provenance.config["model"] == {"labels": "uniform"}
+
+
+def test_a_model_that_its_host_guides_is_compiled_as_it_is():
+    ours = conditioned(class_model(), guidance=2.0)
+    host = replace(ours, info=replace(ours.info, guidance=Guidance(scale=2.0, calls=1)))  # both halves in one call
+    counted, asked = artc.compile(host, nfe=[3], **QUICK), artc.compile(class_model(), nfe=[6], guidance=2.0, **QUICK)
+    assert [held.sigmas for held in counted.schedules] == [held.sigmas for held in asked.schedules]
+    assert (counted.schedules[0].nfe, counted.schedules[0].steps) == (3, 2)
+    assert 2 * counted.provenance.score_evals == asked.provenance.score_evals
+    assert loads(dumps(counted)) == counted
+    for more in ({"labels": [1]}, {"guidance": 2.0}):
+        with pytest.raises(InputError, match="guided already"):
+            artc.compile(host, nfe=[6], solver="euler", **more, **QUICK)
 
 
 def test_guidance_survives_the_file_and_its_calls_are_checked(tmp_path):

@@ -81,6 +81,23 @@ def test_the_calls_an_artifact_reports_are_those_the_denoiser_received(load, qui
     assert artifact.provenance.score_evals == sum(seen) == calls
 
 
+def test_every_setting_of_a_request_that_costs_calls_is_one_of_the_function(load):
+    model, seen = load("gaussian"), []
+
+    def counted(x, sigma):
+        seen.append(len(x))
+        return model.denoiser(x, sigma)
+
+    watched = ScoreModel(denoiser=counted, info=model.info, device=model.device, dtype=model.dtype)
+    small = {"trajectories": 12, "nodes": 20, "checks": 3, "teacher_steps": 5, "refine": False}
+    artifact = artc.compile(watched, nfe=4, solver="euler", method="closed-form", **small)
+    assert sum(seen) == 12 * 20 + 3 * (9 + 5 * 4)  # the bank; Heun's teacher, the schedule and four grids
+    assert small.items() <= {**artifact.provenance.config, "refine": False}.items()
+    for wrong in ({"nodes": 8}, {"checks": 1}, {"teacher_steps": 0}):
+        with pytest.raises(InputError):
+            artc.compile(watched, nfe=4, solver="euler", **wrong)
+
+
 def test_stages_come_in_order_and_count_up_to_their_total(load, quick):
     updates = []
     artifact = compiled(load("mixture-1d"), updates.append)  # whose schedules of few calls do lose

@@ -119,6 +119,8 @@ def test_guidance_is_for_models_that_know_no_class_and_only_once():
     assert (once.batch, class_model().batch) == (32, 64)
     with pytest.raises(InputError, match="guided already"):
         artc.compile(once, nfe=[6], guidance=2.0)
+    with pytest.raises(InputError, match="guided already"):
+        artc.compile(once, nfe=[5])
     with pytest.raises(InputError, match="The label 1 is given twice"):
         conditioned(class_model(), labels=(1, 2, 1))
     with pytest.raises(InputError, match="The label 3 of custom stands for no class"):

@@ -105,6 +105,17 @@ def test_refining_is_deterministic_and_counts_its_calls():
     assert extra == 16 * 3 * (1 + 4 + trials)  # itself, four hand-made grids, the search; on all 16 noises
 
 
+def test_a_search_may_be_cut_short():
+    tried = []
+    for trials in (1, 4):
+        artifact = artc.compile(vp_model("three"), nfe=[3], trajectories=16, method="closed-form", trials=trials)
+        tried.append(artifact.provenance.diagnostics["refinements"]["heun 3"]["trials"])
+        assert artifact.provenance.config["trials"] == trials
+    assert tried == [2, 5]  # where it begins, and so many for its one free node
+    with pytest.raises(InputError, match="number of trials"):
+        artc.compile(vp_model("three"), nfe=[3], trials=0)
+
+
 def test_a_flow_schedule_is_refined_in_its_own_domain():
     model = flow_model("three", sigma_min=1e-3, sigma_max=1.0)
     artifact = artc.compile(model, nfe=[3], method="closed-form", trajectories=32)

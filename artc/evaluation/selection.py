@@ -17,7 +17,7 @@ from artc.artifact import Coordinate, ModelInfo, Schedule
 from artc.evaluation.endpoint import EndpointError, endpoint_error
 from artc.learning.methods import certificate_of
 from artc.learning.objective import Energy
-from artc.learning.refining import most_trials, refine
+from artc.learning.refining import TRIALS, most_trials, refine
 from artc.models.score_model import Fields, Latents
 from artc.progress import Progress, shifted
 from artc.sampling.grids import grid_for
@@ -45,6 +45,7 @@ def refine_losers(
     *,
     coordinate: Coordinate,
     held_out: Energy,
+    trials: int = TRIALS,
 ) -> Generator[Progress, None, Selected]:
     """Refine every schedule that a hand-made grid beats on these latents, whose end points are `ends`.
 
@@ -52,6 +53,7 @@ def refine_losers(
         errors: what `compare` found on the same latents.
         coordinate: that of the warp, in the model's domain.
         held_out: what the certificate of a refined grid is taken on.
+        trials: most grids tried for each free node.
     """
     losers = {}
     for key in schedules:
@@ -59,16 +61,16 @@ def refine_losers(
         if value < errors[key]["schedule"].value:
             losers[key] = name
     kept, refinements = dict(schedules), {}
-    done, total = 0, sum(most_trials(schedules[key].steps) for key in losers)
+    done, total = 0, sum(most_trials(schedules[key].steps, trials) for key in losers)
     for (solver, nfe), start in losers.items():
         schedule, found = schedules[solver, nfe], errors[solver, nfe]
 
         def error(grid: Sequence[float], rule: str = solver) -> float:
             return endpoint_error(sample(fields, latents, grid, find_solver(rule)), ends).value
 
-        search = refine(error, grid_for(start, schedule.steps, info).tolist(), coordinate, info.sigma_min)
+        search = refine(error, grid_for(start, schedule.steps, info).tolist(), coordinate, info.sigma_min, trials)
         refined = yield from shifted(search, done, total)
-        done += most_trials(schedule.steps)
+        done += most_trials(schedule.steps, trials)
         yield Progress(done=done, total=total)
         certificate = certificate_of(refined.sigmas, held_out, info)
         kept[solver, nfe] = replace(schedule, sigmas=refined.sigmas, origin="refined", certificate=certificate)

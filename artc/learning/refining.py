@@ -28,7 +28,7 @@ FIRST, LAST = 0.4, 0.02
 """Fractions of the way to a neighbour, at first and at last."""
 
 TRIALS = 40
-"""Most grids tried for each free node."""
+"""Most grids tried for each free node, unless one says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,40 +40,44 @@ class Refined:
     trials: int
 
 
-def most_trials(steps: int) -> int:
-    """Grids that a search on so many steps tries at most, where it begins among them."""
-    return TRIALS * (steps - 1) + 1
+def most_trials(steps: int, trials: int = TRIALS) -> int:
+    """Grids that a search on so many steps tries at most, where it begins among them; `trials` for each free node."""
+    return trials * (steps - 1) + 1
 
 
 def refine(
-    error: Callable[[Sequence[float]], float], start: Sequence[float], coordinate: Coordinate, floor: float = 0.0
+    error: Callable[[Sequence[float]], float],
+    start: Sequence[float],
+    coordinate: Coordinate,
+    floor: float = 0.0,
+    trials: int = TRIALS,
 ) -> Generator[Progress, None, Refined]:
     """Lower `error` from a grid `start` of K steps, yielding progress; returns a grid at least as good.
 
     Args:
-        error: end-point error of a grid; called at most `most_trials(K)` times, always with a valid grid.
+        error: end-point error of a grid; called at most `most_trials(K, trials)` times, always with a valid grid.
         floor: the least noise that the model knows, below which no node is moved.
         coordinate: in whose progress the nodes are moved; its sigma_max is the first of the grid.
     """
-    most = most_trials(len(start) - 1)
+    most = most_trials(len(start) - 1, trials)
     progress = coordinate.progress(np.asarray(start, dtype=np.float64))
-    best, lowest, trials = tuple(start), error(start), 1
+    best, lowest, tried = tuple(start), error(start), 1
     fraction = FIRST
     while fraction >= LAST:
         helped = False
         for node, toward in itertools.product(range(1, len(progress) - 1), (-1, 1)):
-            if trials == most:
-                return Refined(sigmas=best, error=lowest, trials=trials)
+            if tried == most:
+                return Refined(sigmas=best, error=lowest, trials=tried)
             moved = progress.copy()
             moved[node] += fraction * (progress[node + toward] - progress[node])
             sigmas = (best[0], *coordinate.sigma(moved[1:-1]).tolist(), 0.0)
             if sigmas[-2] < floor:
                 continue
             found = error(sigmas)
-            trials += 1
-            yield Progress(done=trials, total=most)
+            tried += 1
+            yield Progress(done=tried, total=most)
             if found < lowest:
                 best, lowest, progress, helped = sigmas, found, moved, True
         if not helped:
             fraction /= 2
-    return Refined(sigmas=best, error=lowest, trials=trials)
+    return Refined(sigmas=best, error=lowest, trials=tried)

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 def conditioned(model: ScoreModel, labels: tuple[int, ...] = (), guidance: float | None = None) -> ScoreModel:
     """The model with latents of these labels only, and under classifier-free guidance of this scale.
 
+    A host may guide its model itself, and give both halves to the network as one call: such a one stays as it is.
     Raises InputError when the model has no classes to speak of, or not these; and for guidance of one that was never
     trained without a class, or is guided already.
     """
     if model.info.guidance is not None:
-        raise InputError(
-            f"{model.info.name} is guided already.", hint="Give the model itself, with labels and guidance."
-        )
+        if labels or guidance is not None or model.info.cost > 1:
+            raise InputError(
+                f"{model.info.name} is guided already.", hint="Give the model itself, with labels and guidance."
+            )
+        return model
     if not model.classes:
         for asked, what in ((labels, "labels"), (guidance is not None, "guidance")):
             if asked:
