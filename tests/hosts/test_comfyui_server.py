@@ -109,7 +109,9 @@ def test_a_flow_artifact_samples_a_flow_model(comfyui):
     made = artifact((0.99, 0.8, 0.3, 0.05, 0.0), domain="flow", sigma_min=0.01)
     made.save(comfyui.artifacts / "straight.art.json")
     for kind in ("flow", "flux"):
-        graph = comfyui.sampling(art_schedule("straight.art.json", steps=4, model=["model", 0]), sampler="euler", kind=kind)
+        graph = comfyui.sampling(
+            art_schedule("straight.art.json", steps=4, model=["model", 0]), sampler="euler", kind=kind
+        )
         assert comfyui.run(graph).report()["seen"] == in_float32([0.99, 0.8, 0.3, 0.05])
 
 
