@@ -162,9 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         sys.stderr.write(f"Nothing was changed: {error.strerror or error}: {error.filename}. Is ComfyUI running?\n")
         return 2
-    sys.stdout.write(f"{'Replaced' if replaced else 'Built'} {target}: {len(files)} files.\n")
-    if chosen.output is None:
-        sys.stdout.write(NEXT)
+    done = f"{'Replaced' if replaced else 'Built'} {target}: {len(files)} files.\n"
+    sys.stdout.write(done if chosen.output else done + NEXT)
     return 0
 
 

@@ -50,14 +50,15 @@ def chosen(artifact: Artifact, name: str, *, solver: str, budget: str, count: in
 
 def _way_out(artifact: Artifact, solver: str, budget: str, count: int) -> str:
     same = [held for held in artifact.schedules if held.solver == solver]
-    other = NFE if budget == STEPS else STEPS
     hints = []
     if any(count == (held.nfe if budget == STEPS else held.steps) for held in same):
-        hints.append(f"It holds one {_budget(other, count)}: set budget to {other}.")
+        kind = NFE if budget == STEPS else STEPS
+        hints.append(f"It holds one {_budget(kind, count)}: set budget to {kind}.")
     if same:
-        hints.append(f"For {solver} it holds {_listed(map(_both, same))}.")
-    elif artifact.schedules:
-        hints.append(f"It holds {_listed(f'{held.solver}: {_both(held)}' for held in artifact.schedules)}.")
+        hints.append(f"For {solver} it holds {_held(artifact, solver)}.")
+    else:
+        solvers = dict.fromkeys(held.solver for held in artifact.schedules)
+        hints += [f"For {other} it holds {_held(artifact, other)}." for other in solvers]
     hints.append(f"With missing set to {RESAMPLE} one is read from the artifact's clock; nothing was measured for it.")
     return " ".join(hints)
 
@@ -66,8 +67,9 @@ def _budget(kind: str, count: int) -> str:
     return f"at NFE {count}" if kind == NFE else f"of {count} step{'s' * (count != 1)}"
 
 
-def _both(held: Schedule) -> str:
-    return f"{held.steps} step{'s' * (held.steps != 1)} (NFE {held.nfe})"
+def _held(artifact: Artifact, solver: str) -> str:
+    same = [held for held in artifact.schedules if held.solver == solver]
+    return _listed(f"{held.steps} step{'s' * (held.steps != 1)} (NFE {held.nfe})" for held in same)
 
 
 def _listed(words: Iterable[str]) -> str:

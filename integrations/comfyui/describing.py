@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from artc.artifact import BUDGETS, Artifact, Evaluation, Schedule, nfe_of
@@ -26,7 +27,8 @@ def line(artifact: Artifact, schedule: Schedule, kept: int, notices: Iterable[st
     if info.cost > 1 and calls:
         spent += f" ({info.cost} calls for each guided step)"
     walked = f"sigma {start:g} to 0 ({info.domain})" if kept else "nothing is sampled"
-    facts = [info.name, schedule.solver, spent, walked, schedule.origin, measured(schedule)]
+    whole = "as a whole: " if kept < schedule.steps and schedule.evaluation else ""
+    facts = [info.name, schedule.solver, spent, walked, schedule.origin, whole + measured(schedule)]
     return " · ".join(facts) + "".join(f" · Note: {notice}" for notice in notices)
 
 
@@ -54,7 +56,7 @@ def _facts(artifact: Artifact) -> Iterator[str]:
     yield f"weights   {'sha256 ' + info.sha256 if info.sha256 else 'not recorded'}"
     yield f"domain    {info.domain}: {DOMAINS[info.domain]}{shift}"
     yield f"sigma     {info.sigma_max:g} to 0; the model knows {info.sigma_min:g} and above"
-    yield f"for       {info.conditioning if info.conditioning != 'none' else 'no conditioning'}{guided}"
+    yield f"condition {info.conditioning}{guided}"
     yield f"method    {made.method}{bound}; {made.score_evals:,} model calls"
     yield f"made by   artc {made.artc}, torch {made.torch}, on {made.device}, seed {made.seed}, {artifact.created.at}"
     yield f"digest    {artifact.digest}"
@@ -92,7 +94,8 @@ def _uses(artifact: Artifact) -> Iterator[str]:
     for solver in dict.fromkeys(held.solver for held in artifact.schedules):
         kin = [sampler.name for sampler in SAMPLERS.values() if sampler.solver == solver and sampler.kin]
         if kin:
-            yield f"{solver} schedules are for the sampler {solver}; its relatives take them too: {', '.join(kin)}."
+            text = f"{solver} schedules are for the sampler {solver}; its relatives take them too: {', '.join(kin)}."
+            yield from textwrap.wrap(text, 100, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _ranked(done: Evaluation) -> list[str]:
