@@ -7,13 +7,15 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from artc.artifact import Artifact, Schedule
 from artc.errors import BudgetError, InputError
 
 from ..choosing import AnyArtifact, opened, schedule_for
 from ..fitting import check_fit
 from .grids import kept
-from .kinds import PREFIX, Kind, check_settings, host_model, kind_for, kind_of
+from .kinds import PREFIX, Kind, check_settings, host_model, kind_for, kind_of, log_sigmas, noise_of
 from .schedulers import scheduler_class
 
 TERMINAL = 1e-6
@@ -54,8 +56,6 @@ def scheduled(
     host = host_model(scheduler)
     schedules = _chosen(artifact, kind, nfe, steps, resample=resample)
     notices = [notice for one in schedules for notice in check_fit(artifact.model, one.sigmas, host)]
-    for notice in dict.fromkeys(notices):
-        warnings.warn(notice, stacklevel=2)
     check_settings(kind, scheduler.config)
     config = {
         **{name: value for name, value in scheduler.config.items() if name not in ("art", "_use_default_values")},
@@ -66,6 +66,8 @@ def scheduled(
     art = kept(artifact, schedules, kind.solver, resample=resample).document()
     made = scheduler_class(kind.ours).from_config(config, art=art)
     _check_same_noise(scheduler, made)
+    for notice in dict.fromkeys(notices):
+        warnings.warn(notice, stacklevel=2)
     return made
 
 
@@ -152,9 +154,9 @@ def _several(given: int | Iterable[int] | None) -> list[int]:
 
 def _check_same_noise(before: Any, after: Any) -> None:
     """Raise InputError when a change of class lost what the scheduler knew of the network's noise."""
-    one, other = (getattr(each, "alphas_cumprod", None) for each in (before, after))
-    same = one is other is None or (one is not None and other is not None and bool((one == other).all()))
-    if not same or host_model(before).domain != host_model(after).domain:
+    noise = noise_of(before)
+    lost = noise_of(after) != noise
+    if lost or (noise == "table" and not np.array_equal(log_sigmas(before), log_sigmas(after))):
         names = f"{type(before).__name__} into a {type(after).__name__}"
         raise InputError(
             f"The noise of this network is lost in changing {names}.", hint="Make that scheduler by hand first."

@@ -137,7 +137,7 @@ def host_model(scheduler: Any) -> HostModel:
     if noise == "log":
         low, high = config.get("sigma_min"), config.get("sigma_max")
         return HostModel(name=name, domain=domain, sigma_min=low or 0.0, sigma_max=high or math.inf)
-    logs = _log_sigmas(scheduler)
+    logs = log_sigmas(scheduler)
     return HostModel(name=name, domain=domain, sigma_min=math.exp(logs[0]), sigma_max=math.exp(logs[-1]))
 
 
@@ -148,7 +148,7 @@ def timesteps_of(scheduler: Any, sigmas: NDArray[np.float64]) -> NDArray[np.floa
         return sigmas * float(scheduler.config["num_train_timesteps"])
     if noise == "log":
         return np.asarray(np.log(sigmas) / 4)
-    logs = _log_sigmas(scheduler)
+    logs = log_sigmas(scheduler)
     return np.asarray(np.interp(np.log(sigmas), logs, np.arange(len(logs))))
 
 
@@ -169,9 +169,9 @@ def check_settings(kind: Kind, config: Mapping[str, Any]) -> None:
         raise InputError(f"{kind.name} with solver_p walks the grid of that scheduler.", hint="Leave solver_p out.")
 
 
-def _log_sigmas(scheduler: Any) -> NDArray[np.float64]:
+def log_sigmas(scheduler: Any) -> NDArray[np.float64]:
     """ln(sigma) of every training timestep, increasing, from the table as the scheduler holds it."""
-    table = np.asarray(scheduler.alphas_cumprod, dtype=np.float64)
+    table = scheduler.alphas_cumprod.detach().cpu().double().numpy()  # some schedulers move it to where they add noise
     with np.errstate(divide="ignore"):  # zero terminal SNR: the last sigma is infinite
         logs = (np.log1p(-table) - np.log(table)) / 2
-    return logs[np.isfinite(logs)]
+    return np.asarray(logs[np.isfinite(logs)])

@@ -120,7 +120,7 @@ def _subclass(kind: Kind, base: Any) -> Any:
             grid, told = self._placed(self._grids.sigmas(steps))
             shifting = kind.name in DEMAND_MU and self.config.use_dynamic_shifting
             with np.errstate(all="ignore"):  # of a grid that is thrown away
-                super().set_timesteps(steps, device, **({"mu": 0.0} if shifting else {}))
+                super().set_timesteps(steps, device, **({"mu": 1.0} if shifting else {}))
             self.num_inference_steps = steps
             self.sigmas = grid.to(self.sigmas)
             self.timesteps = told.to(self.timesteps.device)

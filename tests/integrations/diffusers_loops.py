@@ -8,6 +8,8 @@ The loops know x, D and a list of sigmas, are written in float64, and share noth
 """
 
 import math
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -44,24 +46,24 @@ def nodes(steps, grid=GRID):
     return (*np.exp(np.interp(places, np.arange(len(grid)), np.log(grid))).tolist(), 0.0)
 
 
-def artifact_of(*grids, solvers=("euler", "heun", "dpmpp_2m"), domain="ve", **model):
+def artifact_of(*grids, solvers=("euler", "heun", "dpmpp_2m"), **model):
     """An artifact with these grids, trailing 0 included, for each solver."""
     made = example()
-    info = {"domain": domain, "sigma_max": grids[0][0], "sigma_min": grids[0][-2] / 2, **model}
+    info = replace(made.model, **{"sigma_max": grids[0][0], "sigma_min": grids[0][-2] / 2, **model})
     schedules = tuple(
         Schedule(
-            solver=solver, nfe=nfe_of(solver, len(grid) - 1), steps=len(grid) - 1, sigmas=tuple(grid), origin="refined"
+            solver=solver,
+            nfe=nfe_of(solver, len(grid) - 1, info.cost),
+            steps=len(grid) - 1,
+            sigmas=tuple(grid),
+            origin="refined",
         )
         for solver in solvers
         for grid in grids
     )
-    return Artifact(
-        model=type(made.model)(**{**{f: getattr(made.model, f) for f in made.model.__slots__}, **info}),
-        schedules=schedules,
-        warp=Warp((0.0, 0.4, 1.0), (grids[0][0], grids[0][0] / 5, 0.0), 0.5),
-        provenance=made.provenance,
-        created=made.created,
-    ).sealed()
+    warp = Warp((0.0, 0.4, 1.0), (grids[0][0], grids[0][0] / 5, 0.0), 0.5)
+    parts = {"provenance": made.provenance, "created": made.created}
+    return Artifact(model=info, schedules=schedules, warp=warp, **parts).sealed()
 
 
 class Network:
@@ -112,13 +114,13 @@ def walked(scheduler, network, unit, steps, **timesteps):
 
 
 def euler(d, x, sigmas):
-    for a, b in zip(sigmas, sigmas[1:], strict=False):
+    for a, b in pairwise(sigmas):
         x = x + (b - a) * (x - d(x, a)) / a
     return x
 
 
 def heun(d, x, sigmas):
-    for a, b in zip(sigmas, sigmas[1:], strict=False):
+    for a, b in pairwise(sigmas):
         slope = (x - d(x, a)) / a
         guess = x + (b - a) * slope
         x = guess if b == 0 else x + (b - a) * (slope + (guess - d(guess, b)) / b) / 2
@@ -128,7 +130,7 @@ def heun(d, x, sigmas):
 def dpmpp_2m(d, x, sigmas):
     """Lu et al. 2211.01095, algorithm 2, in x = x0 + sigma n; first and last step of order 1."""
     before = None
-    for k, (a, b) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for k, (a, b) in enumerate(pairwise(sigmas)):
         now = guess = d(x, a)
         if before is not None and b > 0:
             r = math.log(sigmas[k - 1] / a) / math.log(a / b)
@@ -146,7 +148,7 @@ def unipc(d, x, sigmas):
     none before, D is the mean of the two ends.
     """
     last, values = None, []
-    for k, (a, b) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for k, (a, b) in enumerate(pairwise(sigmas)):
         now = d(x, a)
         if k:
             p, h = sigmas[k - 1], math.log(sigmas[k - 1] / a)
