@@ -7,14 +7,16 @@
 | SD.Next | Timesteps override | whole timesteps | skips what is not all digits; needs three or more |
 
 Extra Schedulers takes a list for one only if its first character is [ and its last ]. It interpolates in ln(sigma) to
-the number of steps, and appends 0; a 0 in the list gives ln 0, a list from 1.0 to 0.0 is stretched to the model's
-range, and one branch of it takes a list that ends in 0.0 as it is. Without the 0, and with as many steps as numbers,
-all of its versions walk the list as it stands.
+the number of steps, and appends 0. A 0 in the list goes through ln 0 and moves every node; a list from 1.0 to 0.0 is
+stretched to the model's range; the branch "neg" takes a list that ends in 0.0 as it is. Without the 0, and with as many
+steps as numbers, both branches walk the list as it stands.
 
 Samplers that leave out the next-to-last sigma (DPM2, DPM2 a, DPM++ 3M SDE, or all with a setting) ask for one number
 more than steps, and so interpolate. Nor may image-to-image be told to do exactly the steps of the slider: it then asks
-for more. Read in the sources of 2025-12 (Extra Schedulers), 2025-06 (Forge), 2026-03 (reForge) and 2026-07 (SD.Next);
-none of these programs was run.
+for more.
+
+Read in the sources of 2025-12 (Extra Schedulers), 2025-06 (Forge), 2026-03 (reForge) and 2026-07 (SD.Next). What Extra
+Schedulers and reForge do with a list was also seen by running those functions alone; no whole program was run.
 """
 
 from __future__ import annotations

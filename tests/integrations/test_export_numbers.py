@@ -166,6 +166,8 @@ def test_a_schedule_states_its_whole_timesteps_and_what_they_are_off_by():
     ("grid", "why"),
     [
         ((80.0, 1.0, 0.0), "sigma = 80 is outside of 0.02917 to 14.6146"),
+        ((14.7, 1.0, 0.0), "sigma = 14.7 is outside of"),
+        ((14.0, 0.029, 0.0), "sigma = 0.029 is outside of"),
         ((14.0, 0.002, 0.0), "sigma = 0.002 is outside of 0.02917 to 14.6146"),
         ((14.0, 0.0301, 0.03, 0.0), "two sigmas are nearest to timestep 0"),
     ],
