@@ -12,7 +12,7 @@ from artc.integrations.exporting import TARGETS, export
 
 import artc
 from artc.errors import BudgetError, InputError, UnknownNameError
-from tests.integrations.made import MNIST, artifact, flow_artifact
+from tests.integrations.made import MNIST, artifact, flow_artifact, shrinking
 from tests.integrations.test_export_numbers import scraped
 
 GRID = (14.5, 4.0, 1.25, 0.1, 0.0)
@@ -189,6 +189,30 @@ def test_the_real_heun_keeps_the_fractional_timesteps(diffusers):
     held = [*scheduler.sigmas[:-1:2].tolist(), float(scheduler.sigmas[-1])]
     np.testing.assert_allclose(held, GRID, rtol=2e-5)
     assert len(scheduler.timesteps) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "printed"),
+    [
+        ("EulerDiscreteScheduler", "sigmas", "sigmas"),
+        ("HeunDiscreteScheduler", "timesteps", "fractional_timesteps"),
+    ],
+)
+def test_the_real_samplers_end_where_the_grid_does(name, argument, printed, diffusers):
+    import torch
+
+    made = export(sd(), "diffusers", nfe=7)
+    scheduler = getattr(diffusers, name)(**BETAS)
+    scheduler.set_timesteps(**{argument: assigned(made.text)[printed]})
+    x, spread, calls = torch.full((1, 1), GRID[0], dtype=torch.float64), 0.5, 0
+    for timestep in scheduler.timesteps:
+        scaled = scheduler.scale_model_input(x, timestep)
+        sigma = scheduler.sigmas[scheduler.step_index].double()
+        eps = scaled * (1 + sigma**2).sqrt() * sigma / (spread**2 + sigma**2)  # of N(0, spread^2) data
+        x, calls = scheduler.step(eps, timestep, x).prev_sample, calls + 1
+    solver = "heun" if "Heun" in name else "euler"
+    assert float(x) == pytest.approx(GRID[0] * shrinking(GRID, spread, solver), rel=1e-4)
+    assert calls == {"heun": 7, "euler": 4}[solver]
 
 
 def test_the_real_dpm_solver_is_off_by_what_is_said(diffusers):
