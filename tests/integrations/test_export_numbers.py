@@ -13,21 +13,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from artc.errors import InputError, UnknownNameError
+from tests.integrations.exported import scraped
 from tests.integrations.made import artifact
 
 NUMBER = re.compile(r"-?[0-9]+\.[0-9]+")
-
-
-def scraped(text: str) -> list[float]:
-    """Numbers as ComfyUI's ManualSigmas collects them: runs of digits and points, with a sign; all else separates."""
-    found, word = [], ""
-    for sign in f"{text} ":
-        if sign in "0123456789." or (sign in "+-" and not word):
-            word += sign
-        else:
-            found += [float(word)] if word.strip("+-.") else []
-            word = sign if sign in "+-" else ""
-    return found
 
 
 def single(value: float) -> float:
