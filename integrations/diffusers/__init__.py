@@ -22,6 +22,10 @@ def __getattr__(name: str) -> Any:
 
     if name in _HOMES:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    if name == "SchedulerMixin":  # diffusers looks here what a class of this module is, and so how to load it
+        from .host import diffusers_package
+
+        return diffusers_package().SchedulerMixin
     if name.startswith("Art"):
         from .schedulers import scheduler_class
 
