@@ -4,11 +4,16 @@ The code of the nodes is here. What lies in a user's `custom_nodes/artc` is buil
 copy of the rooms of artc that the nodes need. Nothing of ComfyUI, and no torch, is imported before a node is used.
 """
 
+from .compile_node import ArtCompile
 from .folders import register
 from .info_node import ArtScheduleInfo
 from .schedule_node import ArtSchedule
 
-NODE_CLASS_MAPPINGS = {"ArtSchedule": ArtSchedule, "ArtScheduleInfo": ArtScheduleInfo}
-NODE_DISPLAY_NAME_MAPPINGS = {"ArtSchedule": "ART Schedule", "ArtScheduleInfo": "ART Schedule Info"}
+NODE_CLASS_MAPPINGS = {"ArtSchedule": ArtSchedule, "ArtScheduleInfo": ArtScheduleInfo, "ArtCompile": ArtCompile}
+NODE_DISPLAY_NAME_MAPPINGS = {
+    "ArtSchedule": "ART Schedule",
+    "ArtScheduleInfo": "ART Schedule Info",
+    "ArtCompile": "ART Compile",
+}
 
 __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "register"]

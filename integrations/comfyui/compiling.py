@@ -19,15 +19,16 @@ and gives back what it was given.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from artc.artifact import Artifact, Guidance, steps_for
+from artc.artifact import Artifact, Guidance
 from artc.errors import DenoiserError, InputError
-from artc.learning.refining import most_trials
 
+from .jobs import Job
 from .models import host_model
 
 if TYPE_CHECKING:
@@ -35,79 +36,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     import artc
-
-SOLVERS = ("dpmpp_2m", "euler", "heun")
-"""Those of artc that ComfyUI has a sampler of the same name for."""
-
-TRIALS = 4
-"""Most grids tried for each node of a schedule that a hand-made grid beats. More of them fit a few noises too well."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What to compile, and how much to spend on it. Raises BudgetError or InputError before anything is loaded.
-
-    Attributes:
-        nfe: model calls of each schedule, as a sampler of ComfyUI counts them.
-        trajectories: noises that are walked; at least 8.
-        batch: how many of them at once.
-        cfg: guidance scale; 1 for none.
-    """
-
-    nfe: tuple[int, ...]
-    solver: str = SOLVERS[0]
-    cfg: float = 1.0
-    trajectories: int = 8
-    refine: bool = True
-    batch: int = 1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.solver not in SOLVERS:
-            raise InputError(f"There is no solver {self.solver!r}.", hint=f"Choose {', '.join(SOLVERS)}.")
-        if len(set(self.nfe)) < len(self.nfe) or not self.nfe:
-            raise InputError("nfe takes one or more different numbers.", hint="Such as 8, 12.")
-        for nfe in self.nfe:
-            steps_for(self.solver, nfe)
-
-    @property
-    def steps(self) -> tuple[int, ...]:
-        return tuple(steps_for(self.solver, nfe) for nfe in self.nfe)
-
-    @property
-    def settings(self) -> dict[str, int]:
-        """What a compilation spends, little as it can be.
-
-        The trajectories are the reference of the refining, and the teacher that of the check: both have several nodes
-        for one of the finest schedule. In half precision more nodes are no better: the rounding of two neighbours
-        weighs the more, the nearer they are.
-        """
-        finest = max(self.steps)
-        return {
-            "trajectories": self.trajectories,
-            "nodes": min(max(32, 4 * finest), 128),
-            "checks": min(max(4, self.trajectories // 2), 64),
-            "teacher_steps": min(max(32, 2 * finest), 64),
-            "trials": TRIALS,
-        }
-
-
-def planned(job: Job, grids: int = 5) -> dict[str, int]:
-    """Model calls of each stage, for one sample each; `grids` hand-made ones are compared with, 4 or 5.
-
-    Refining is named at its worst: it is left out for a schedule that no hand-made grid beats.
-    """
-    spent = job.settings
-    walked, checks = job.trajectories, spent["checks"]
-    seen = min(walked, 64) if job.refine else 0
-    every = (1 + grids) * sum(job.nfe)
-    tried = sum(most_trials(steps, TRIALS) * nfe for steps, nfe in zip(job.steps, job.nfe, strict=True))
-    return {
-        "trajectories": walked * spent["nodes"],
-        "comparing": seen * every,
-        "refining": seen * tried,
-        "checking": checks * (2 * spent["teacher_steps"] - 1 + every),
-    }
 
 
 def compile_model(
@@ -245,7 +173,7 @@ def _described(
         sigma_min=host.sigma_min,
         sigma_max=min(host.sigma_max, 1.0) if host.domain == "flow" else host.sigma_max,
         domain=host.domain,
-        shift=shift_of(sampling) if host.domain == "flow" else None,
+        shift=shift_of(model),
         prediction=_parametrisation(sampling),
         name=name,
         batch=len(x),
@@ -253,29 +181,32 @@ def _described(
         dtype=torch.float32,
     )
     kind = type(getattr(model.model, "model_config", None) or model.model).__name__
-    guided = None if abs(job.cfg - 1.0) < 1e-9 else Guidance(scale=job.cfg, calls=1)
+    guided = None if math.isclose(job.cfg, 1.0) else Guidance(scale=job.cfg, calls=1)
     info = replace(described.info, source=f"comfyui:{kind}", conditioning="text", guidance=guided)
     record = {
         "host": f"ComfyUI {comfyui_version()}",
         "precision": precision(model),
+        "prompts": 1,
         "patched_weights": len(model.patches),
         "batch": len(x),
     }
     return replace(described, info=info, record=record)
 
 
-def shift_of(sampling: Any) -> float | None:
-    """m of s = m t / (1 + (m - 1) t), the shift that a flow model's `model_sampling` applies; None for another law.
+def shift_of(model: Any) -> float | None:
+    """m of s = m t / (1 + (m - 1) t), the shift of a flow model's time; None for another law, and for other models.
 
-    At t = 1/2 it is s / (1 - s). Flux keeps ln m, SD3 and others keep m: asked for a few sigmas, both say the same.
+    At t = 1/2 it is s / (1 - s). Flux keeps ln m, SD3 and others keep m: asked for a few sigmas, all say the same.
     """
-    half = float(sampling.percent_to_sigma(0.5))
+    if host_model(model).domain != "flow":
+        return None
+    sigma_at = model.get_model_object("model_sampling").percent_to_sigma
+    half = float(sigma_at(0.5))
     shift = half / (1 - half) if 0 < half < 1 else 0.0
-    for percent in (0.1, 0.9):
-        time = 1 - percent
-        if not abs(float(sampling.percent_to_sigma(percent)) - shift * time / (1 + (shift - 1) * time)) < 1e-4:
-            return None
-    return shift
+    known = all(
+        math.isclose(float(sigma_at(1 - t)), shift * t / (1 + (shift - 1) * t), abs_tol=1e-4) for t in (0.1, 0.9)
+    )
+    return shift if known else None
 
 
 def precision(model: Any) -> str:

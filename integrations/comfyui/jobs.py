@@ -1,0 +1,92 @@
+"""What ART Compile is asked for, and what it will cost: refused, or counted, before any model is called."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from artc.artifact import steps_for
+from artc.errors import InputError
+
+SOLVERS = ("dpmpp_2m", "euler", "heun")
+"""Those of artc that ComfyUI has a sampler of the same name for."""
+
+TRIALS = 4
+"""Most grids tried for each node of a schedule that a hand-made grid beats. More of them fit a few noises too well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What to compile, and how much to spend on it. Raises BudgetError or InputError before anything is loaded.
+
+    Attributes:
+        nfe: model calls of each schedule, as a sampler of ComfyUI counts them.
+        trajectories: noises that are walked; at least 8.
+        batch: how many of them at once.
+        cfg: guidance scale; 1 for none.
+    """
+
+    nfe: tuple[int, ...]
+    solver: str = SOLVERS[0]
+    cfg: float = 1.0
+    trajectories: int = 8
+    refine: bool = True
+    batch: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.solver not in SOLVERS:
+            raise InputError(f"There is no solver {self.solver!r}.", hint=f"Choose {', '.join(SOLVERS)}.")
+        if len(set(self.nfe)) < len(self.nfe) or not self.nfe:
+            raise InputError("nfe takes one or more different numbers.", hint="Such as 8, 12.")
+        for nfe in self.nfe:
+            steps_for(self.solver, nfe)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        return tuple(steps_for(self.solver, nfe) for nfe in self.nfe)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a compilation spends, little as it can be.
+
+        The trajectories are the reference of the refining, and the teacher that of the check: both have several nodes
+        for one of the finest schedule. In half precision more nodes are no better: the rounding of two neighbours
+        weighs the more, the nearer they are.
+        """
+        finest = max(self.steps)
+        return {
+            "trajectories": self.trajectories,
+            "nodes": min(max(32, 4 * finest), 128),
+            "checks": min(max(4, self.trajectories // 2), 64),
+            "teacher_steps": min(max(32, 2 * finest), 64),
+            "trials": TRIALS,
+        }
+
+
+def planned(job: Job, shift: float | None) -> dict[str, int]:
+    """Model calls of each stage, for one sample each; `shift` is that of a flow model.
+
+    Refining is named at its worst: it is left out for a schedule that no hand-made grid beats.
+    """
+    spent = job.settings
+    walked, checks = job.trajectories, spent["checks"]
+    seen = min(walked, 64) if job.refine else 0
+    # Each schedule, four grids made by hand, and for a flow model whose time is shifted its own.
+    every = (5 + (shift not in (None, 1.0))) * sum(job.nfe)
+    tried = sum((TRIALS * (steps - 1) + 1) * nfe for steps, nfe in zip(job.steps, job.nfe, strict=True))
+    return {
+        "trajectories": walked * spent["nodes"],
+        "comparing": seen * every,
+        "refining": seen * tried,
+        "checking": checks * (2 * spent["teacher_steps"] - 1 + every),
+    }
+
+
+def budgets(text: str) -> tuple[int, ...]:
+    """The numbers of `nfe`, with commas or spaces between them; raises InputError for anything else."""
+    words = re.split(r"[\s,;]+", text.strip(" ,;\n\t"))
+    if not all(re.fullmatch(r"[0-9]{1,4}", word) for word in words):
+        raise InputError(f"nfe takes whole numbers, not {text!r}.", hint="One or more of them, such as 8, 12.")
+    return tuple(map(int, words))
