@@ -1,1 +1,12 @@
-"""Schedules of an artifact in NVlabs EDM and EDM2."""
+"""Schedules of an artifact in NVlabs' EDM and EDM2, with none of their files changed.
+
+    net = scheduled(net, "mine.art.json", nfe=9)          a network for EDM's own samplers
+    sampler = sampler_fn("mine.art.json", nfe=9)          a sampler for EDM2's `generate_images`
+
+and `python -m artc.integrations.edm` for the programs of both.
+"""
+
+from .network import ScheduledNetwork, scheduled
+from .sampler import ScheduledSampler, sampler_fn
+
+__all__ = ["ScheduledNetwork", "ScheduledSampler", "sampler_fn", "scheduled"]

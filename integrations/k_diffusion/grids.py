@@ -96,9 +96,9 @@ def _tensor(grid: NDArray[np.float64], like: Tensor | None) -> Tensor:
     made = torch.as_tensor(grid, dtype=torch.float32 if like is None else like.dtype)
     (same,) = torch.nonzero(made[1:] >= made[:-1], as_tuple=True)
     if len(same):
-        first, second = grid[int(same[0])], grid[int(same[0]) + 1]
+        k, dtype = int(same[0]), str(made.dtype).removeprefix("torch.")
         raise InputError(
-            f"In {str(made.dtype).removeprefix('torch.')} the sigmas {first:g} and {second:g} are one and the same.",
+            f"In {dtype} the sigmas {grid[k]:.9g} and {grid[k + 1]:.9g} are one and the same.",
             hint="Keep x in float32, and let the model work in less.",
         )
     return made if like is None else made.to(like.device)
