@@ -47,7 +47,10 @@ ROOMS = (
 )
 """What the nodes import of artc: no command line, no weights, no readers of other people's files."""
 
-ALONGSIDE = {"schemas": ("__init__.py", "*.json"), "integrations": ("*.py", "comfyui/*.py")}
+ALONGSIDE = {
+    "schemas": ("__init__.py", "*.json"),
+    "integrations": ("__init__.py", "fitting.py", "samplers.py", "comfyui/*.py"),
+}
 """What lies at the top of a clone, and inside artc once it is installed."""
 
 NEXT = """\

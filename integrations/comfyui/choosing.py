@@ -33,12 +33,12 @@ def chosen(artifact: Artifact, name: str, *, solver: str, budget: str, count: in
     solvers = list(dict.fromkeys(held.solver for held in artifact.schedules))
     if solver == AUTO:
         if len(solvers) != 1:
-            there = f"holds schedules for {_listed(solvers)}" if solvers else "holds no schedule"
-            raise InputError(f"{name} {there}.", hint="Set solver to the one that you sample with.")
+            held = f"{name} holds schedules for {_listed(solvers)}."
+            raise InputError(held, hint="Set solver to the one that you sample with.")
         (solver,) = solvers
-    for held in artifact.schedules:
-        if held.solver == solver and count == (held.steps if budget == STEPS else held.nfe):
-            return held
+    for schedule in artifact.schedules:
+        if schedule.solver == solver and count == (schedule.steps if budget == STEPS else schedule.nfe):
+            return schedule
     if missing == RESAMPLE:
         return artifact.schedule(
             count if budget == NFE else None, solver, steps=count if budget == STEPS else None, resample=True

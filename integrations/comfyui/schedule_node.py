@@ -61,7 +61,7 @@ class ArtSchedule:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The inputs, as ComfyUI asks for them each time it lists the nodes or checks a prompt."""
-        whole, part = {"default": 10, "min": 1, "max": 10000}, {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.01}
+        whole, part = {"default": 8, "min": 1, "max": 10000}, {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.01}
         # Choices are lists: ComfyUI holds a value against nothing else.
         widgets: dict[str, tuple[Any, dict[str, Any]]] = {
             "artifact": (folders.artifact_names(), {}),
