@@ -41,6 +41,7 @@ def test_its_record_lists_its_files(pack):
 def test_vendor_holds_nothing_but_artc(pack):
     # A module called nodes or utils there would stand before ComfyUI's own.
     assert [path.name for path in (pack / "vendor").iterdir()] == ["artc"]
+    assert not list(pack.rglob("__main__.py"))
 
 
 def test_what_lies_at_the_top_of_a_clone_is_what_artc_is_made_of(pack):
@@ -201,6 +202,16 @@ def test_a_link_to_the_room_uses_an_installed_artc(tmp_path):
         assert set(host.folder_paths.folder_names_and_paths) == {"art_schedules"}
     assert shim.NODE_CLASS_MAPPINGS is NODE_CLASS_MAPPINGS
     assert (tmp_path / "artc" / shim.WEB_DIRECTORY).is_dir()
+
+
+def test_its_own_copy_comes_before_another_artc(pack, tmp_path):
+    (tmp_path / "artc").mkdir()
+    (tmp_path / "artc" / "__init__.py").write_text("raise ImportError('an older artc')")
+    done = isolated(
+        f"import runpy; runpy.run_path({str(pack / '__init__.py')!r}); import artc; print(artc.__file__)", tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).is_relative_to(pack)
 
 
 def test_without_vendor_and_without_artc_the_log_says_what_to_do(pack, tmp_path):
