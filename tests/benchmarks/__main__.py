@@ -1,6 +1,6 @@
 """Run every benchmark, the quickest first."""
 
-from . import domains, dynamic_programming, edm_files, endpoint, gap, order, speed
+from . import adapters, domains, dynamic_programming, edm_files, endpoint, gap, order, speed
 
-for benchmark in (order, dynamic_programming, gap, domains, edm_files, endpoint, speed):
+for benchmark in (adapters, order, dynamic_programming, gap, domains, edm_files, endpoint, speed):
     benchmark.run()

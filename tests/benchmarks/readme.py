@@ -25,6 +25,7 @@ def blocks() -> dict[str, str]:
         "endpoint": endpoint_table(),
         "edm files": edm_files_table(),
         "gap": gap_table(),
+        "adapters": adapter_cost(),
         "artifact": abridged_artifact(),
     }
 
@@ -69,6 +70,21 @@ def gap_table() -> str:
     columns = ["model", "gap of ART-RL", "gap of the closed form", "what knowing the state could save"]
     seeds = len({entry["seed"] for entry in result["results"]})
     return markdown(columns, rows) + f"\n\nWorst of {seeds} seeds, on held-out trajectories; `{result['command']}`."
+
+
+def adapter_cost() -> str:
+    """What reading an artifact costs a sampler, in a sentence."""
+    result = load("adapters")
+    first, bare, again = (
+        result["results"][name]["median_ms"]
+        for name in ("file first read", "first read, without jsonschema", "file read again, and its grid picked")
+    )
+    checks = f"{first:.0f} ms, {bare:.0f} ms in ComfyUI"
+    return (
+        f"The first reading of a file checks all of it and takes {checks}; reading it again and picking a\ngrid takes "
+        f"{again:.2f} ms. Sampling makes no call and no tensor more than with a grid made by hand.\n"
+        f"(`{result['command']}`)"
+    )
 
 
 def abridged_artifact() -> str:
