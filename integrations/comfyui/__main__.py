@@ -155,6 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     where.add_argument("comfyui", nargs="?", type=Path, help="the folder of a ComfyUI, or its custom_nodes")
     where.add_argument("--output", metavar="FOLDER", type=Path, help="build the pack there instead, to publish it")
     chosen = parser.parse_args(arguments)
+    if sys.version_info < (3, 10):  # noqa: UP036 - a clone may be run by whatever Python is there
+        parser.error(f"this needs Python 3.10 or newer, not {sys.version.split()[0]}")
     try:
         target = chosen.output.expanduser() if chosen.output else home(chosen.comfyui.expanduser()) / NAME
         replaced = target.exists()
