@@ -28,6 +28,7 @@ FOLDERS = {
     "schemas": "artc/schemas",
 }
 SHIPPED = {".py", ".json", ".safetensors", ".png", ".typed"}
+PACK = ROOT / "integrations" / "comfyui" / "pack"  # of which every file is shipped: it is copied to its users as it is
 
 # -I and -S keep out the working directory, PYTHON* variables and .pth files, and with the last the editable install.
 # What is left of the environment is appended by hand: the libraries that artc needs, behind the unpacked wheel.
@@ -38,7 +39,8 @@ def shipped_files() -> Iterator[str]:
     """Paths inside the wheel that the checkout says there should be."""
     for folder, place in FOLDERS.items():
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in SHIPPED and "__pycache__" not in path.parts:
+            shipped = path.suffix in SHIPPED or (path.is_file() and path.is_relative_to(PACK))
+            if shipped and "__pycache__" not in path.parts:
                 yield f"{place}/{path.relative_to(ROOT / folder).as_posix()}"
 
 
