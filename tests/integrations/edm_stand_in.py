@@ -54,9 +54,34 @@ def edm_sampler(
     S_min=0,
     S_max=math.inf,
     S_noise=1,
-    solver="heun",
 ):
     """Karras et al. 2206.00364, algorithm 2 on the grid of equation 5."""
+    noise = {"S_churn": S_churn, "S_min": S_min, "S_max": S_max, "S_noise": S_noise}
+    return _walk(net, latents, class_labels, randn_like, num_steps, sigma_min, sigma_max, rho, "heun", **noise)
+
+
+def ablation_sampler(
+    net, latents, class_labels=None, randn_like=torch.randn_like, num_steps=18, solver="heun", **settings
+):
+    """The same, with a choice of solver."""
+    return _walk(net, latents, class_labels, randn_like, num_steps, 0.002, 80, 7, solver, **settings)
+
+
+def _walk(
+    net,
+    latents,
+    class_labels,
+    randn_like,
+    num_steps,
+    sigma_min,
+    sigma_max,
+    rho,
+    solver,
+    S_churn=0,
+    S_min=0,
+    S_max=math.inf,
+    S_noise=1,
+):
     low, high = (
         bound ** (1 / rho) for bound in (max(sigma_min, float(net.sigma_min)), min(sigma_max, float(net.sigma_max)))
     )
@@ -75,11 +100,6 @@ def edm_sampler(
             end = x + (after - raised) * (slope + second) / 2
         x = end
     return x
-
-
-def ablation_sampler(net, latents, class_labels=None, solver="heun", **settings):
-    """The same, with a choice of solver."""
-    return edm_sampler(net, latents, class_labels, solver=solver, **settings)
 
 
 def main():

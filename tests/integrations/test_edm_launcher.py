@@ -228,7 +228,8 @@ def test_the_command_lines_of_the_readme_run(tmp_path):
     (tmp_path / "mine.art.json").write_bytes(MNIST.read_bytes())
     for name, script in (("edm/generate.py", EDM), ("edm2/generate_images.py", EDM2)):
         (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_text(script.read_text(encoding="utf-8"), encoding="utf-8")
+        (tmp_path / name).with_name("beside.py").touch()
+        (tmp_path / name).write_text("import beside\n" + script.read_text(encoding="utf-8"), encoding="utf-8")
     for line in block.splitlines():
         words = shlex.split(line.replace("--seeds=0-7", ""))
         outdir = tmp_path / words[-1].removeprefix("--outdir=")
