@@ -30,42 +30,62 @@ class ScriptError(Exception):
     """A script in the page failed: what it threw."""
 
 
-class Page:
-    """One tab of the browser."""
+class Pipe:
+    """The way to a running browser and back."""
 
-    def __init__(self, process: subprocess.Popen[bytes], commands: int, answers: int) -> None:
-        self.process, self.commands, self.answers = process, commands, answers
-        self.numbers, self.pending, self.session = itertools.count(1), b"", None
-        self.said: list[str] = []
-        """What the page threw or wrote to its console as an error."""
+    def __init__(self, commands: int, answers: int) -> None:
+        self.commands, self.answers = commands, answers
+        self.numbers, self.pending = itertools.count(1), b""
+        self.thrown: list[tuple[str, str]] = []
+        """What scripts threw that nobody caught: the session of the page, and the text."""
 
-    def send(self, method: str, within: float = 60.0, **parameters: Any) -> dict[str, Any]:
-        """Send a command and wait for its answer."""
+    def send(self, method: str, parameters: dict[str, Any], session: str | None, within: float) -> dict[str, Any]:
+        """Send a command and wait for its answer; raises ScriptError when it is refused, TimeoutError without one."""
         number = next(self.numbers)
-        message = {"id": number, "method": method, "params": parameters}
-        if self.session:
-            message["sessionId"] = self.session
+        message = {"id": number, "method": method, "params": parameters} | ({"sessionId": session} if session else {})
         os.write(self.commands, json.dumps(message).encode() + b"\0")
         deadline = time.monotonic() + within
-        while True:
-            answer = self._next(deadline)
-            if answer.get("id") == number:
-                if "error" in answer:
-                    raise ScriptError(f"{method}: {answer['error']['message']}")
-                return answer["result"]
+        while (answer := self._next(method, deadline)).get("id") != number:
             if answer.get("method") == "Runtime.exceptionThrown":
                 details = answer["params"]["exceptionDetails"]
-                self.said.append(details.get("exception", {}).get("description") or details["text"])
+                text = details.get("exception", {}).get("description") or details["text"]
+                self.thrown.append((answer["sessionId"], text))
+        if "error" in answer:
+            raise ScriptError(f"{method}: {answer['error']['message']}")
+        return answer["result"]
 
-    def _next(self, deadline: float) -> dict[str, Any]:
+    def _next(self, method: str, deadline: float) -> dict[str, Any]:
         while b"\0" not in self.pending:
             if not select.select([self.answers], [], [], max(deadline - time.monotonic(), 0))[0]:
-                raise TimeoutError("The browser does not answer.")
+                raise TimeoutError(f"The browser does not answer to {method}.")
             if not (read := os.read(self.answers, 1 << 20)):
                 raise TimeoutError("The browser is gone.")
             self.pending += read
         message, self.pending = self.pending.split(b"\0", 1)
         return json.loads(message)
+
+
+class Page:
+    """One tab of the browser, with cookies and storage of its own."""
+
+    def __init__(self, pipe: Pipe, width: int, height: int, scale: float) -> None:
+        self.pipe, self.session = pipe, None
+        context = self.send("Target.createBrowserContext")["browserContextId"]
+        self.target = self.send("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
+        self.session = self.send("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
+        self.send("Page.enable")
+        self.send("Runtime.enable")
+        size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
+        self.send("Emulation.setDeviceMetricsOverride", **size)
+
+    def send(self, method: str, within: float = 60.0, **parameters: Any) -> dict[str, Any]:
+        """Send a command to this page and wait for its answer."""
+        return self.pipe.send(method, parameters, self.session, within)
+
+    @property
+    def thrown(self) -> list[str]:
+        """What scripts of this page threw and did not catch."""
+        return [text for session, text in self.pipe.thrown if session == self.session]
 
     def evaluate(self, script: str) -> Any:
         """The value of an expression in the page, awaited if it is a promise; raises ScriptError."""
@@ -108,16 +128,16 @@ class Page:
 
 
 @contextmanager
-def browsing(profile: Path, width: int = 1600, height: int = 900, scale: float = 1.0) -> Iterator[Page]:
-    """A browser with one empty page of that many CSS pixels; ended however this ends."""
+def browsing(profile: Path) -> Iterator[Pipe]:
+    """A browser without a page yet; ended however this ends."""
     assert CHROMIUM
     (reads, commands), (answers, writes) = os.pipe(), os.pipe()
     flags = ["--headless=new", "--remote-debugging-pipe", f"--user-data-dir={profile}", "--no-first-run"]
     flags += ["--no-proxy-server", "--disable-background-networking", "--disable-component-update", "--disable-gpu"]
-    flags += ["--disable-dev-shm-usage", "--hide-scrollbars", "--lang=en-US", f"--window-size={width},{height}"]
+    flags += ["--disable-dev-shm-usage", "--hide-scrollbars", "--lang=en-US", "--no-startup-window"]
     flags += ["--no-sandbox"] if os.getuid() == 0 else []
     process = subprocess.Popen(
-        [sys.executable, "-c", LAUNCH, str(reads), str(writes), CHROMIUM, *flags, "about:blank"],
+        [sys.executable, "-c", LAUNCH, str(reads), str(writes), CHROMIUM, *flags],
         pass_fds=(reads, writes),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -125,18 +145,22 @@ def browsing(profile: Path, width: int = 1600, height: int = 900, scale: float =
     )
     os.close(reads)
     os.close(writes)
-    page = Page(process, commands, answers)
     try:
-        target = page.send("Target.createTarget", url="about:blank")["targetId"]
-        page.session = page.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        page.send("Page.enable")
-        page.send("Runtime.enable")
-        size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
-        page.send("Emulation.setDeviceMetricsOverride", **size)
-        yield page
+        yield Pipe(commands, answers)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         os.close(commands)
         os.close(answers)
+
+
+@contextmanager
+def page_of(pipe: Pipe, width: int = 1600, height: int = 1000, scale: float = 1.0) -> Iterator[Page]:
+    """A fresh page of that many CSS pixels, `scale` pixels of a picture each; closed without being asked."""
+    page = Page(pipe, width, height, scale)
+    try:
+        yield page
+    finally:
+        with suppress(OSError, ScriptError):
+            page.send("Target.closeTarget", within=10.0, targetId=page.target)

@@ -149,19 +149,40 @@ class ToyReport:
         return {"ui": {"report": [json.dumps(found)]}}
 
 
-class ToyPicture:
-    """A latent's first three channels as colours, eight pixels a value, as a VAE would."""
+class ToyCheckpoint:
+    """Outputs as those of Load Checkpoint: a model that draws one picture, words that mean nothing, a decoder."""
 
-    INPUT_TYPES = classmethod(lambda _: {"required": {"samples": ("LATENT",)}})
-    RETURN_TYPES, FUNCTION, CATEGORY = ("IMAGE",), "decode", "toy"
+    INPUT_TYPES = classmethod(lambda _: {"required": {}})
+    RETURN_TYPES, FUNCTION, CATEGORY = ("MODEL", "CLIP", "VAE"), "load", "toy"
 
-    def decode(self, samples):
-        colours = (samples["samples"][:, :3] / 3 + 0.5).clamp(0, 1)
-        return (colours.repeat_interleave(8, 2).repeat_interleave(8, 3).movedim(1, -1),)
+    def load(self):
+        (patcher,) = ToyModel().make("eps", "dawn")
+        network = patcher.model.diffusion_model
+        network.mean, network.variance = torch.nn.Parameter(dawn(64)), torch.nn.Parameter(torch.tensor(0.02**2))
+        return patcher, self, self
+
+    tokenize = staticmethod(lambda text: text)
+    encode_from_tokens_scheduled = staticmethod(lambda _: ToyConditioning().make()[0])
+
+    @staticmethod
+    def decode(samples):
+        """Three channels as colours, eight pixels a value, as a VAE has it."""
+        colours = (samples[:, :3] + 0.5).clamp(0, 1)
+        return torch.nn.functional.interpolate(colours, scale_factor=8, mode="bilinear").movedim(1, -1)
+
+
+def dawn(size):
+    """A sky, a sun and a sea, (4, size, size), in -1/2 to 1/2."""
+    down, right = torch.meshgrid(*2 * (torch.linspace(0, 1, size),), indexing="ij")
+    sky = torch.stack([0.25 + 0.75 * down, 0.3 + 0.3 * down, 0.6 - 0.4 * down, 0 * down])
+    sun = torch.sigmoid(40 * (0.14 - ((right - 0.6) ** 2 + (down - 0.62) ** 2) ** 0.5))
+    sky = sky + sun * (torch.tensor([1.0, 0.85, 0.5, 0.0])[:, None, None] - sky)
+    sea = torch.stack([0.1 + 0.3 * down, 0.15 + 0.2 * down, 0.35 + 0.1 * down, 0 * down])
+    return torch.where(down < 0.68, sky, sea + 0.15 * torch.sin(90 * down**2) * sky) - 0.5
 
 
 NODE_CLASS_MAPPINGS = {
-    node.__name__: node for node in (ToyModel, ToyConditioning, ToySigmas, ToyLatent, ToyReport, ToyPicture)
+    node.__name__: node for node in (ToyModel, ToyConditioning, ToySigmas, ToyLatent, ToyReport, ToyCheckpoint)
 }
 
 
