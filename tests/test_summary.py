@@ -120,6 +120,10 @@ def test_details_say_what_was_asked_of_the_model_and_what_was_not_to_be_had():
     plain = replace(made, config={}, diagnostics={"refinements": [1]})
     facts = details(model=flow, provenance=plain)
     assert (facts["shift"], facts["text"]) == ("3, already inside sigma", "labels drawn uniformly, no guidance")
+    assert facts["weights"] == "not recorded"
+    hosted = replace(flow, guidance=Guidance(scale=7.0, calls=1))
+    facts = details(model=hosted, provenance=replace(plain, config={"model": {"prompts": 1}}))
+    assert facts["text"] == "one prompt, guidance 7: 1 call for each denoised value, counted in every NFE"
 
 
 @pytest.mark.parametrize("junk", ["much", None, [1.0], {"sigma_asked": [1, "a"], "labels": 3}])

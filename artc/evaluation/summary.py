@@ -88,7 +88,7 @@ def detail_facts(artifact: Artifact) -> list[tuple[str, str]]:
     model, made = artifact.model, artifact.provenance
     facts = [
         ("model", f"{model.source}, shape {' x '.join(map(str, model.shape))}, domain {model.domain}"),
-        ("weights", f"sha256 {model.sha256}" if model.sha256 else "none (analytic, or a Python callable)"),
+        ("weights", f"sha256 {model.sha256}" if model.sha256 else "not recorded"),
         ("sigma", f"{model.sigma_max:g} to 0; the model knows {model.sigma_min:g} and above{_asked(artifact)}"),
         ("made by", f"artc {made.artc}, torch {made.torch}, on {made.device}, seed {made.seed}"),
         ("cost", f"{made.score_evals:,} denoiser calls, {sum(_stages(artifact).values()):.1f} s"),
@@ -113,9 +113,12 @@ def _condition(artifact: Artifact) -> str:
     """Which classes or prompts the schedules are for, and under what guidance."""
     guidance, labels = artifact.model.guidance, artifact.provenance.model_record.get("labels")
     which = f"labels {', '.join(map(str, labels))}" if isinstance(labels, list) else "labels drawn uniformly"
+    if labels is None and artifact.provenance.model_record.get("prompts") == 1:
+        which = "one prompt"
     if guidance is None:
         return f"{which}, no guidance"
-    return f"{which}, guidance {guidance.scale:g}: {guidance.calls} calls for each denoised value, counted in every NFE"
+    calls = "1 call" if guidance.calls == 1 else f"{guidance.calls} calls"
+    return f"{which}, guidance {guidance.scale:g}: {calls} for each denoised value, counted in every NFE"
 
 
 def _refinements(artifact: Artifact) -> Iterator[str]:

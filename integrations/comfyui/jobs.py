@@ -12,9 +12,6 @@ from artc.errors import InputError
 SOLVERS = ("dpmpp_2m", "euler", "heun")
 """Those of artc that ComfyUI has a sampler of the same name for."""
 
-TRIALS = 4
-"""Most grids tried for each node of a schedule that a hand-made grid beats. More of them fit a few noises too well."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -53,7 +50,7 @@ class Job:
 
         The trajectories are the reference of the refining, and the teacher that of the check: both have several nodes
         for one of the finest schedule. In half precision more nodes are no better: the rounding of two neighbours
-        weighs the more, the nearer they are.
+        weighs the more, the nearer they are. Nor are more trials: they fit the grid to these few noises.
         """
         finest = max(self.steps)
         return {
@@ -61,7 +58,7 @@ class Job:
             "nodes": min(max(32, 4 * finest), 128),
             "checks": min(max(4, self.trajectories // 2), 64),
             "teacher_steps": min(max(32, 2 * finest), 64),
-            "trials": TRIALS,
+            "trials": min(max(1, 48 // finest), 4),
         }
 
 
@@ -75,7 +72,7 @@ def planned(job: Job, shift: float | None) -> dict[str, int]:
     seen = min(walked, 64) if job.refine else 0
     # Each schedule, four grids made by hand, and for a flow model whose time is shifted its own.
     every = (5 + (shift not in (None, 1.0))) * sum(job.nfe)
-    tried = sum((TRIALS * (steps - 1) + 1) * nfe for steps, nfe in zip(job.steps, job.nfe, strict=True))
+    tried = sum((spent["trials"] * (steps - 1) + 1) * nfe for steps, nfe in zip(job.steps, job.nfe, strict=True))
     return {
         "trajectories": walked * spent["nodes"],
         "comparing": seen * every,

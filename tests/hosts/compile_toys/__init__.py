@@ -2,13 +2,14 @@
 
 The known one is Gaussian data around a mean that the prompt chooses, of another spread in each value of a sample,
 
-    D(x; sigma, c) = c + v / (v + sigma^2) (x - c),        and for flow     D(x; s, c) = c + a v / (a^2 v + s^2) (x - a c),
+    D(x; sigma, c) = c + v / (v + sigma^2) (x - c),    and for flow    D(x; s, c) = c + a v / (a^2 v + s^2) (x - a c),
 
 a = 1 - s, in one of ComfyUI's parametrisations. The other is Stable Diffusion's UNet, small and with random weights.
 """
 
 import time
 
+import comfy.hooks
 import comfy.model_management
 import comfy.model_patcher
 import comfy.supported_models
@@ -28,10 +29,10 @@ SPREAD = torch.linspace(0.05, 1.5, 4 * 2 * 2).reshape(4, 2, 2)
 class Network(torch.nn.Module):
     dtype = torch.float32
 
-    def __init__(self, kind: str, delay: float) -> None:
+    def __init__(self, kind: str, delay: float, scale: float) -> None:
         super().__init__()
         self.kind, self.delay, self.sampling = kind, delay, None
-        self.variance = torch.nn.Parameter(SPREAD**2)
+        self.variance = torch.nn.Parameter((scale * SPREAD) ** 2)
 
     def forward(self, x, timesteps, context, **_):
         time.sleep(self.delay)
@@ -64,25 +65,26 @@ def patcher(model):
 
 
 class CompileToy:
-    """Every `salt` is a model of its own. `delay` is the least time of a call, in seconds."""
+    """Every `salt` is a model of its own. `delay` is the least time of a call, in seconds; `scale` that of the data."""
 
     INPUT_TYPES = classmethod(
         lambda _: {
             "required": {
                 "kind": (list(KINDS),),
                 "delay": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 10.0, "step": 0.001}),
+                "scale": ("FLOAT", {"default": 1.0, "min": 0.001, "max": 100.0, "step": 0.001}),
                 "salt": ("STRING", {"default": ""}),
             }
         }
     )
     RETURN_TYPES, FUNCTION, CATEGORY = ("MODEL",), "make", "toy"
 
-    def make(self, kind, delay, salt):
+    def make(self, kind, delay, scale, salt):
         model_type, settings = KINDS[kind]
         config = comfy.supported_models_base.BASE({"disable_unet_model_creation": True})
         config.sampling_settings = settings
         model = Counted(config, model_type)
-        model.rows, model.diffusion_model = [], Network(kind, delay)
+        model.rows, model.diffusion_model = [], Network(kind, delay, scale)
         model.diffusion_model.sampling = [model.model_sampling]  # in a list, or it would become a part of the network
         return patcher(model)
 
@@ -126,15 +128,24 @@ class CompileTinySD:
 
 
 class CompilePrompt:
-    """A prompt that is one number: the mean of what it makes."""
+    """A prompt that is one number: the mean of what it makes. It may carry a hook whose strength changes on the way."""
 
     INPUT_TYPES = classmethod(
-        lambda _: {"required": {"mean": ("FLOAT", {"default": 0.0, "min": -9.0, "max": 9.0, "step": 0.001})}}
+        lambda _: {
+            "required": {"mean": ("FLOAT", {"default": 0.0, "min": -9.0, "max": 9.0, "step": 0.001})},
+            "optional": {"width": ("INT", {"default": 32}), "keyframes": ("BOOLEAN", {"default": False})},
+        }
     )
     RETURN_TYPES, FUNCTION, CATEGORY = ("CONDITIONING",), "make", "toy"
 
-    def make(self, mean):
-        return ([[torch.full((1, 1, 32), mean), {}]],)
+    def make(self, mean, width=32, keyframes=False):
+        options = {}
+        if keyframes:
+            hook = comfy.hooks.WeightHook()
+            hook.hook_keyframe.add(comfy.hooks.HookKeyframe(strength=0.5, start_percent=0.5))
+            options["hooks"] = comfy.hooks.HookGroup()
+            options["hooks"].add(hook)
+        return ([[torch.full((1, 1, width), mean), options]],)
 
 
 class CompileRows:

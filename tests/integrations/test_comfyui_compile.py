@@ -1,0 +1,179 @@
+"""What ART Compile is asked for, what it will cost, and the model as it describes it; without ComfyUI.
+
+The rest is in `tests/hosts/test_comfyui_compile.py`.
+"""
+
+import math
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from artc.integrations.comfyui import compiling
+from artc.integrations.comfyui.compile_node import ArtCompile
+from artc.integrations.comfyui.jobs import Job, budgets, planned
+
+import artc
+from artc.errors import BudgetError, InputError
+from tests.integrations.comfyui_stand_ins import StandInConst, StandInEps, stand_ins
+
+PAGE = Path(__file__).parents[2] / "integrations/comfyui/pack/web/docs/ArtCompile.md"
+
+
+@pytest.fixture
+def comfy(tmp_path):
+    with stand_ins(tmp_path) as host:
+        yield host
+
+
+@pytest.mark.parametrize("text", ["8, 12", "8 12", " 8,12 ", "8;12", "8,\n12,"])
+def test_numbers_are_read_as_people_write_them(text):
+    assert budgets(text) == (8, 12)
+
+
+@pytest.mark.parametrize("text", ["", " ", "abc", "8, x", "8.5", "-8", "1e3", "8-12", "99999", "٨", "0x8"])
+def test_anything_else_is_refused(text):
+    with pytest.raises(InputError, match="nfe takes whole numbers"):
+        budgets(text)
+
+
+def test_a_job_that_makes_no_sense_is_refused_when_it_is_made():
+    with pytest.raises(BudgetError, match="nearest NFE it can make are 7 and 9"):
+        Job(nfe=(5, 8), solver="heun")
+    with pytest.raises(BudgetError, match="smallest NFE is 1"):
+        Job(nfe=(0,))
+    for solver in ("rk4", "ddim", ""):
+        with pytest.raises(InputError, match="Choose dpmpp_2m, euler, heun"):
+            Job(nfe=(8,), solver=solver)
+    with pytest.raises(InputError, match="different numbers"):
+        Job(nfe=(8, 12, 8))
+
+
+def test_a_compilation_makes_as_many_calls_as_were_planned():
+    def gaussian(x, sigma):
+        return x * (0.25 / (0.25 + sigma**2))[:, None]
+
+    for job, shift in ((Job(nfe=(4, 6), trajectories=12), None), (Job(nfe=(7,), solver="heun", refine=False), 3.0)):
+        domain = {"domain": "ve"} if shift is None else {"domain": "flow", "shift": shift}
+        made = artc.compile(
+            gaussian if shift is None else lambda x, s: x * (0.25 * (1 - s) / ((1 - s) ** 2 * 0.25 + s**2))[:, None],
+            shape=(3,),
+            sigma_min=0.01,
+            sigma_max=10.0 if shift is None else 1.0,
+            **domain,
+            device="cpu",
+            method="closed-form",
+            nfe=job.nfe,
+            solver=job.solver,
+            refine=job.refine,
+            **job.settings,
+        )
+        plan, config = planned(job, shift), made.provenance.config
+        trials = made.provenance.diagnostics["refinements"]
+        refining = job.trajectories * sum(facts["trials"] * int(name.split()[1]) for name, facts in trials.items())
+        assert made.provenance.score_evals == sum(plan.values()) - plan["refining"] + refining
+        assert 0 <= refining <= plan["refining"]
+        assert (plan["refining"] > 0) == job.refine
+        assert config["nodes"] >= 4 * max(job.steps)
+
+
+def test_the_page_tells_the_number_of_calls():
+    rows = re.findall(r"^\| `([\d, ]+)` \| ([\d,]+) \| ([\d,]+) \|$", PAGE.read_text(), re.MULTILINE)
+    assert len(rows) == 3
+    for nfe, calls, refining in rows:
+        plan = planned(Job(nfe=budgets(nfe)), None)
+        assert plan["refining"] == int(refining.replace(",", ""))
+        assert sum(plan.values()) - plan["refining"] == int(calls.replace(",", ""))
+    tooltip = ArtCompile.INPUT_TYPES()["required"]["trajectories"][1]["tooltip"]
+    plan = planned(Job(nfe=(8,)), 3.0)
+    assert f"about {round(sum(plan.values()) - plan['refining'], -2):,} model calls" in tooltip
+    assert f"up to {round(plan['refining'], -2):,} more" in tooltip
+
+
+def test_widgets_are_looked_at_before_a_prompt_runs_and_wired_ones_are_not():
+    assert ArtCompile.VALIDATE_INPUTS(solver="heun", nfe="9", name="mine") is True
+    assert ArtCompile.VALIDATE_INPUTS(solver=None, nfe=None, name=None) is True
+    assert ArtCompile.VALIDATE_INPUTS(solver=None, nfe="8", name=None) is True
+    assert "7 and 9" in ArtCompile.VALIDATE_INPUTS(solver="heun", nfe="8", name="mine")
+    assert "file" in ArtCompile.VALIDATE_INPUTS(solver="heun", nfe="9", name="../mine")
+
+
+class Wired:
+    """A MODEL, as far as compiling looks at it."""
+
+    def __init__(self, sampling, dtype=torch.float16):
+        objects = {"model_sampling": sampling, "manual_cast_dtype": None}
+        self.get_model_object = objects.__getitem__
+        self.model, self.patches, self.model_options = SimpleNamespace(model_config=Tiny()), {}, {}
+        self.model_dtype = lambda: dtype
+
+
+class Tiny:
+    pass
+
+
+def discrete(low, high):
+    return type("ModelSampling", (StandInEps,), {"sigma_min": low, "sigma_max": high})()
+
+
+def shifted(law):
+    members = {"sigma_min": 0.001, "sigma_max": 1.0, "percent_to_sigma": staticmethod(lambda percent: law(1 - percent))}
+    return Wired(type("ModelSampling", (StandInConst,), members)())
+
+
+@pytest.mark.parametrize("shift", [1.0, 1.73, 3.0, math.exp(1.15), 12.0])
+def test_the_shift_is_read_from_the_sigmas_whatever_the_model_keeps(comfy, shift):
+    assert compiling.shift_of(shifted(lambda t: shift * t / (1 + (shift - 1) * t))) == pytest.approx(shift)
+    assert compiling.shift_of(shifted(lambda t: math.exp(math.log(shift)) / (shift + 1 / t - 1))) == pytest.approx(
+        shift
+    )
+
+
+def test_another_law_has_no_shift_and_neither_has_another_model(comfy):
+    assert compiling.shift_of(shifted(lambda t: t**2)) is None
+    assert compiling.shift_of(shifted(lambda t: 1.0)) is None
+    assert compiling.shift_of(Wired(discrete(0.03, 14.6))) is None
+
+
+def test_what_the_model_raises_comes_out_as_it_was(comfy):
+    class Cancelled(Exception):
+        pass
+
+    calls = []
+
+    def denoiser(x, sigma):
+        calls.append(len(x))
+        if len(calls) == 40:
+            raise Cancelled("by its user")
+        return x * (0.25 / (0.25 + sigma**2))[:, None]
+
+    model, x = Wired(discrete(0.03, 14.6)), torch.zeros(2, 3)
+    with pytest.raises(Cancelled, match="by its user"):
+        compiling._compiled(denoiser, x, model, Job(nfe=(4,)), "mine", lambda _: None)
+    with pytest.raises(artc.ArtcError, match="returned NaN or infinity in 6 of 6 values"):
+        compiling._compiled(lambda x, _: x * math.nan, x, model, Job(nfe=(4,)), "mine", lambda _: None)
+
+
+def test_it_learns_within_comfyuis_inference_mode_and_says_what_it_compiled(comfy):
+    model = Wired(discrete(0.03, 14.6))
+    model.patches = {"a": [], "b": []}
+
+    def denoiser(x, sigma):
+        return x * (0.25 / (0.25 + sigma**2))[:, None]
+
+    with torch.inference_mode():
+        job = Job(nfe=(4,), cfg=7.5, trajectories=8, refine=False, seed=2)
+        made = compiling._compiled(denoiser, torch.zeros(3, 5), model, job, "mine", lambda _: None)
+    info, config = made.model, made.provenance.config
+    assert (info.name, info.source, info.shape, info.conditioning) == ("mine", "comfyui:Tiny", (5,), "text")
+    assert (info.guidance.scale, info.guidance.calls, made.schedules[0].steps) == (7.5, 1, 4)
+    assert (config["trajectories"], made.provenance.seed, made.provenance.device) == (8, 2, "cpu")
+    assert config["model"] == {
+        "host": "ComfyUI ",
+        "precision": "float16",
+        "prompts": 1,
+        "patched_weights": 2,
+        "batch": 3,
+    }
+    assert made == made.sealed()
