@@ -11,7 +11,13 @@ diffusers finds it here once this module is imported.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .applying import scheduled, sigmas_for
+    from .pipelines import compile_pipeline
+
+__all__ = ["compile_pipeline", "scheduled", "sigmas_for"]
 
 _HOMES = {"compile_pipeline": "pipelines", "scheduled": "applying", "sigmas_for": "applying"}
 

@@ -154,11 +154,9 @@ def timesteps_of(scheduler: Any, sigmas: NDArray[np.float64]) -> NDArray[np.floa
 
 def check_settings(kind: Kind, config: Mapping[str, Any]) -> None:
     """Raise InputError for settings with which this scheduler makes no sense of a grid that ends in 0."""
-    flawed = {
-        "algorithm_type": ("dpmsolver", "sde-dpmsolver"),
-        "invert_sigmas": (True,),
-        **({"lower_order_final": (False,), "predict_x0": (False,)} if kind.sampler == "uni_pc" else {}),
-    }
+    flawed: dict[str, tuple[object, ...]] = {"algorithm_type": ("dpmsolver", "sde-dpmsolver"), "invert_sigmas": (True,)}
+    if kind.sampler == "uni_pc":  # each multiplies the infinite lambda of the last step with a zero
+        flawed |= {"lower_order_final": (False,), "predict_x0": (False,), "solver_type": ("bh1",)}
     for name, values in flawed.items():
         if config.get(name) in values:
             raise InputError(

@@ -16,6 +16,7 @@ import torch
 
 from artc.artifact import Artifact, Schedule, Warp, nfe_of
 from tests.golden.example import example
+from tests.tiny_diffusers import diffusers
 
 SPREAD = 0.3
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
@@ -111,6 +112,43 @@ def walked(scheduler, network, unit, steps, **timesteps):
         z = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
         x = scheduler.step(network(z, t), t, x, return_dict=False)[0]
     return x
+
+
+def sampled(scheduler, denoiser, unit, steps):
+    """What any D(x, sigma), x = x0 + sigma n in float64, becomes in a compiled scheduler, and the calls that it took.
+
+    The scheduler must have `prediction_type="sample"`; sigma is a number, as the scheduler has it (float32).
+    """
+    scheduler.set_timesteps(steps)
+    x, calls = unit * scheduler.init_noise_sigma, 0
+    for sigma, t in zip(scheduler.sigmas.tolist(), scheduler.timesteps, strict=False):
+        z = scheduler.scale_model_input(x, t)
+        x = scheduler.step(denoiser(z * math.sqrt(1 + sigma**2), sigma), t, x, return_dict=False)[0]
+        calls += 1
+    return x, calls
+
+
+def betas_over(low, high, count=1000):
+    """`trained_betas` of a scheduler whose network knows sigma from `low` to `high`; in float32 from about 0.02."""
+    bars = 1 / (1 + np.geomspace(low, high, count) ** 2)
+    return (1 - bars / np.append(1.0, bars[:-1])).tolist()
+
+
+def of(name, **settings):
+    """A scheduler of diffusers with the noise of Stable Diffusion."""
+    kind = f"{name}DiscreteScheduler" if name in ("Euler", "Heun") else f"{name}Scheduler"
+    return getattr(diffusers, kind)(**SD, **settings)
+
+
+def flow(**settings):
+    """The scheduler of SD3 and Flux."""
+    return diffusers.FlowMatchEulerDiscreteScheduler(**settings)
+
+
+def walked_by(scheduler):
+    """Its grid without Heun's second entries."""
+    sigmas = scheduler.sigmas.tolist()
+    return [*sigmas[: -1 if scheduler.order == 1 else 1], *(sigmas[1:-1:2] if scheduler.order == 2 else ()), sigmas[-1]]
 
 
 def euler(d, x, sigmas):

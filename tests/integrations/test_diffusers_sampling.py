@@ -13,6 +13,7 @@ from tests.integrations.diffusers_loops import (
     SD,
     Network,
     artifact_of,
+    betas_over,
     denoised,
     dpmpp_2m,
     euler,
@@ -20,6 +21,7 @@ from tests.integrations.diffusers_loops import (
     heun,
     nodes,
     noise,
+    sampled,
     unipc,
     walked,
 )
@@ -72,6 +74,20 @@ def test_in_float32_it_ends_there_too(name):
     found = walked(made, Network(made, dtype=torch.float32), unit, 5)
     assert found.dtype == torch.float32
     agree(found.double(), VE_LOOPS[name](denoised, unit.double() * sigmas[0], sigmas), 1e-5)
+
+
+@pytest.mark.parametrize("name", VE_LOOPS)
+def test_any_denoiser_on_a_range_of_its_own_ends_there_too(name):
+    sigmas, unit, mean = nodes(6, (80.0, 9.0, 1.0, 0.05)), noise(), 3.0
+    stock = getattr(diffusers, name)(trained_betas=betas_over(0.05, 80.0), prediction_type="sample")
+    made = scheduled(stock, artifact_of(sigmas))
+
+    def gaussian(x, sigma):
+        return mean + 0.25 / (0.25 + sigma**2) * (x - mean)
+
+    found, calls = sampled(made, gaussian, unit, 6)
+    agree(found, VE_LOOPS[name](gaussian, unit * sigmas[0], sigmas), 2e-6)
+    assert calls == (11 if name.startswith("Heun") else 6)
 
 
 @pytest.mark.parametrize("settings", [{}, {"prediction_type": "v_prediction"}, {"final_sigmas_type": "sigma_min"}])
@@ -144,6 +160,22 @@ def test_multistep_schedulers_of_flows_end_where_the_same_loops_end_in_their_own
     made = scheduled(stock, artifact_of(sigmas, domain="flow"))
     assert torch.isfinite(walked(made, Network(made), unit, steps)).all()
     assert made.sigmas.tolist() == pytest.approx(sigmas, abs=1.1e-6 if name.startswith("UniPC") else 1e-7)
+
+
+@pytest.mark.parametrize("settings", [{"solver_order": 3}, {"solver_order": 1}])
+def test_unipc_starts_a_flow_just_below_one_where_it_would_divide_infinity_by_itself(settings):
+    stock = diffusers.UniPCMultistepScheduler(use_flow_sigmas=True, prediction_type="flow_prediction", **settings)
+    made = scheduled(stock, artifact_of(nodes(7, FLOW_GRID), domain="flow"))
+    assert torch.isfinite(walked(made, Network(made), noise(), 7)).all()
+    assert made.sigmas.tolist() == pytest.approx([1 - 1e-6, *nodes(7, FLOW_GRID)[1:]], rel=1e-7)
+
+
+@pytest.mark.parametrize("settings", [{"solver_type": "bh1"}, {"lower_order_final": False}, {"predict_x0": False}])
+def test_settings_of_unipc_that_are_refused_end_in_no_number_in_diffusers(settings):
+    stock = diffusers.UniPCMultistepScheduler(**SD, **settings)
+    network = Network(stock)
+    found = walked(stock, lambda z, t: network(z, t.float()), noise(), 7)
+    assert not found.isfinite().any()
 
 
 def test_stock_schedulers_do_not_end_there():
