@@ -121,9 +121,7 @@ def _on_cpu(
         interrupted()
         level = sigma.to(device)
         told["sample_sigmas"] = torch.cat([top, level[:1][level[:1] < top], torch.zeros_like(top)])
-        with torch.inference_mode():  # as ComfyUI calls its models: weights may be patched in place on the way
-            denoised = denoise(x.to(device), level, **extra_args)
-        return denoised.to("cpu", x.dtype)
+        return denoise(x.to(device), level, **extra_args).to("cpu", x.dtype)
 
     return denoiser
 
@@ -140,20 +138,19 @@ def _compiled(
 
     import artc
 
-    with torch.inference_mode(mode=False):  # learning needs gradients
-        try:
-            artifact = artc.compile(
-                _described(denoiser, x, model, job, name),
-                nfe=job.nfe,
-                solver=job.solver,
-                seed=job.seed,
-                refine=job.refine,
-                on_update=on_update,
-                **job.settings,
-            )
-        except DenoiserError as error:
-            # What the model raised is shown by ComfyUI as what it is, an interrupt and a lack of memory among them.
-            raise (error.__cause__ or error) from None
+    try:
+        artifact = artc.compile(
+            _described(denoiser, x, model, job, name),
+            nfe=job.nfe,
+            solver=job.solver,
+            seed=job.seed,
+            refine=job.refine,
+            on_update=on_update,
+            **job.settings,
+        )
+    except DenoiserError as error:
+        # What the model raised is shown by ComfyUI as what it is, an interrupt and a lack of memory among them.
+        raise (error.__cause__ or error) from None
     device = torch.cuda.get_device_name(x.device) if x.device.type == "cuda" else x.device.type
     return replace(artifact, provenance=replace(artifact.provenance, device=device), digest="").sealed()
 
