@@ -85,13 +85,14 @@ class ArtCompile:
         return {"required": required}
 
     @classmethod
-    def VALIDATE_INPUTS(cls, solver: str | None, nfe: str | None, name: str | None) -> bool | str:
-        """Refuse before anything is loaded; a wired value is None here, and looked at when it has come."""
+    def VALIDATE_INPUTS(cls, nfe: str | None) -> bool | str:
+        """Refuse what is no list of numbers before anything is loaded; a wired value is None here.
+
+        ComfyUI repeats the answer for each input that is named here. So this is for one alone, and the rest is looked
+        at when the node runs, before it calls the model.
+        """
         try:
-            if name is not None:
-                checked_name(name)
-            if nfe is not None:
-                Job(nfe=budgets(nfe), solver=SOLVERS[0] if solver is None else solver)
+            budgets("1" if nfe is None else nfe)
         except ArtcError as error:
             return str(error)
         return True

@@ -35,8 +35,6 @@ class Job:
     def __post_init__(self) -> None:
         if self.solver not in SOLVERS:
             raise InputError(f"There is no solver {self.solver!r}.", hint=f"Choose {', '.join(SOLVERS)}.")
-        if len(set(self.nfe)) < len(self.nfe) or not self.nfe:
-            raise InputError("nfe takes one or more different numbers.", hint="Such as 8, 12.")
         for nfe in self.nfe:
             steps_for(self.solver, nfe)
 
@@ -84,6 +82,9 @@ def planned(job: Job, shift: float | None) -> dict[str, int]:
 def budgets(text: str) -> tuple[int, ...]:
     """The numbers of `nfe`, with commas or spaces between them; raises InputError for anything else."""
     words = re.split(r"[\s,;]+", text.strip(" ,;\n\t"))
-    if not all(re.fullmatch(r"[0-9]{1,4}", word) for word in words):
-        raise InputError(f"nfe takes whole numbers, not {text!r}.", hint="One or more of them, such as 8, 12.")
-    return tuple(map(int, words))
+    if not all(re.fullmatch(r"0*[1-9][0-9]{0,3}", word) for word in words):
+        raise InputError(f"nfe takes whole numbers from 1, not {text!r}.", hint="One or more of them, such as 8, 12.")
+    numbers = tuple(map(int, words))
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"nfe takes different numbers, not {text!r}.")
+    return numbers
