@@ -51,7 +51,8 @@ def _facts(artifact: Artifact) -> Iterator[str]:
     gap = made.diagnostics.get("gap")
     bound = f", {gap:.2%} above the lower bound" if isinstance(gap, float) else ""
     shift = "" if info.shift is None else f"; shift {info.shift:g}, already inside sigma"
-    guided = "" if info.guidance is None else f"; guidance {info.guidance.scale:g} ({info.cost} calls, in every NFE)"
+    calls = "1 call" if info.cost == 1 else f"{info.cost} calls"
+    guided = "" if info.guidance is None else f"; guidance {info.guidance.scale:g} ({calls}, in every NFE)"
     yield f"model     {info.name} ({info.source}), {' x '.join(map(str, info.shape))}, predicts {info.prediction}"
     yield f"weights   {'sha256 ' + info.sha256 if info.sha256 else 'not recorded'}"
     yield f"domain    {info.domain}: {DOMAINS[info.domain]}{shift}"

@@ -151,6 +151,13 @@ def test_a_real_unet_is_compiled(comfyui):
     assert found.schedules[0].evaluation[0].value > 0
 
 
+def test_a_coarse_precision_is_said(comfyui):
+    graph = compiling(node("ModelComputeDtype", model=["plain", 0], dtype="bf16"), nfe="4", refine=False)
+    graph |= {"plain": toy(), "report": node("ToyReport", text=["compile", 2])}
+    assert "ModelComputeDtype before this node" in comfyui.run(graph).report()["text"]
+    assert artc.load(comfyui.artifacts / "toy.art.json").provenance.model_record["precision"] == "bfloat16"
+
+
 def test_it_runs_again_only_when_something_changed_and_never_over_a_file(comfyui):
     graph = compiling(toy(salt="cached"), refine=False)
     assert comfyui.run(graph).succeeded
