@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from artc.artifact import Artifact, Schedule, nfe_of, read
-from artc.errors import InputError
+from artc.errors import ArtifactError, InputError
 
 from .fitting import tail
 from .samplers import AnySampler, find_sampler
@@ -20,8 +20,14 @@ AnyArtifact = Artifact | str | os.PathLike[str]
 
 
 def opened(artifact: AnyArtifact) -> Artifact:
-    """The artifact itself; raises what `artc.load` raises."""
-    return artifact if isinstance(artifact, Artifact) else read(artifact)
+    """The artifact itself; raises what `artc.load` raises, with the name of the file."""
+    if isinstance(artifact, Artifact):
+        return artifact
+    try:
+        return read(artifact)
+    except ArtifactError as error:
+        error.message = f"{os.fspath(artifact)} is not a valid artifact: {error.message}"
+        raise
 
 
 def schedule_for(
@@ -45,6 +51,20 @@ def schedule_for(
     return artifact.schedule(nfe, known.solver, steps=steps, resample=resample)
 
 
+def walked(schedule: Schedule, denoise: float) -> tuple[float, ...]:
+    """The grid of a schedule with its trailing 0, or its last round(steps * denoise) steps.
+
+    Raises InputError for a `denoise` outside [0, 1], or one that leaves no step.
+    """
+    kept = tail(schedule.sigmas, denoise)
+    if not kept:
+        raise InputError(
+            f"denoise = {denoise:g} leaves no step of {schedule.steps}.",
+            hint=f"One step is denoise = {1 / schedule.steps:.3g}.",
+        )
+    return kept
+
+
 def sigmas_for(
     artifact: AnyArtifact,
     sampler: AnySampler,
@@ -54,18 +74,11 @@ def sigmas_for(
     resample: bool = False,
     denoise: float = 1.0,
 ) -> NDArray[np.float64]:
-    """The grid of `schedule_for`, float64 with its trailing 0, or its last round(steps * denoise) steps.
+    """The grid of `schedule_for` as float64, or the part of it that `walked` gives; raises what both raise.
 
-    The budget is that of the whole grid. Raises what `schedule_for` raises, and InputError for a `denoise` outside
-    [0, 1], or one that leaves no step.
+    The budget is that of the whole grid.
     """
     import numpy as np
 
     found = schedule_for(artifact, sampler, nfe=nfe, steps=steps, resample=resample)
-    kept = tail(np.asarray(found.sigmas, dtype=np.float64), denoise)
-    if not len(kept):
-        raise InputError(
-            f"denoise = {denoise:g} leaves no step of {found.steps}.",
-            hint=f"One step is denoise = {1 / found.steps:.3g}.",
-        )
-    return kept
+    return np.asarray(walked(found, denoise), dtype=np.float64)

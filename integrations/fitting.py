@@ -10,13 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from numbers import Real
+from typing import TYPE_CHECKING, TypeVar
 
 from artc.artifact import ModelInfo
 from artc.artifact.types import Domain
-from artc.errors import InputError
+from artc.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Grid = TypeVar("Grid", "NDArray[np.float64]", tuple[float, ...])
 
 DOMAINS = {
     "ve": "x = x0 + sigma n, as EDM, eps and v models have it",
@@ -40,8 +45,18 @@ class HostModel:
     sigma_max: float = math.inf
 
 
+def is_number(value: object) -> bool:
+    """A number of Python or NumPy that a float can hold: finite, and neither true nor false."""
+    try:
+        return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def check_domain(info: ModelInfo, domain: Domain, name: str) -> None:
-    """Raise InputError when a schedule was compiled for the other way to write noise."""
+    """Raise InputError when a schedule was compiled for the other way to write noise; UnknownNameError for a third."""
+    if domain not in DOMAINS:
+        raise UnknownNameError("domain", str(domain), DOMAINS)
     if info.domain != domain:
         raise InputError(
             f"The schedule was compiled for {info.name!r}, where {DOMAINS[info.domain]}; in {name} {DOMAINS[domain]}.",
@@ -70,12 +85,12 @@ def check_fit(info: ModelInfo, sigmas: Sequence[float] | NDArray[np.float64], mo
     return ()
 
 
-def tail(sigmas: NDArray[np.float64], denoise: float) -> NDArray[np.float64]:
+def tail(sigmas: Grid, denoise: float) -> Grid:
     """The last round(steps * denoise) steps of a grid: every node walked is one that was compiled.
 
     Empty for a denoise that leaves no step. Raises InputError for one outside [0, 1].
     """
-    if not 0 <= denoise <= 1:
-        raise InputError(f"denoise is a part of the schedule, from 0 to 1, not {denoise:g}.")
+    if not (is_number(denoise) and 0 <= denoise <= 1):
+        raise InputError(f"denoise is a part of the schedule, from 0 to 1, not {denoise!r}.")
     kept = round((len(sigmas) - 1) * denoise)
     return sigmas[-(kept + 1) :] if kept else sigmas[:0]

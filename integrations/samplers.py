@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from artc.arguments import whole
 from artc.errors import BudgetError, InputError, UnknownNameError
 
 AnySampler = str | Callable[..., object]
@@ -41,16 +42,14 @@ class Sampler:
 
     def nfe(self, steps: int, cost: int = 1) -> int:
         """Denoiser calls on a grid of `steps` that ends in 0; `cost` is that of an artifact's guidance."""
-        if steps < 1:
-            raise BudgetError(f"A grid has at least one step, not {steps}.")
-        return cost * max(self.calls * steps - self.saved, 1)
+        return cost * max(self.calls * whole(steps, "number of steps") - self.saved, 1)
 
     def steps_for(self, nfe: int, cost: int = 1) -> int:
         """The steps that spend exactly `nfe`; raises BudgetError, naming the nearest budgets."""
-        steps = max((nfe // cost + self.saved) // self.calls, 1)
+        steps = max((whole(nfe, "NFE") // cost + self.saved) // self.calls, 1)
         if self.nfe(steps, cost) == nfe:
             return steps
-        near = sorted({self.nfe(max(steps + k, 1), cost) for k in (0, 1)})
+        near = sorted({self.nfe(steps + k, cost) for k in (0, 1)})
         guided = "" if cost == 1 else f" where guidance takes {cost} for each value"
         raise BudgetError(
             f"{self.name} cannot make exactly {nfe} denoiser calls{guided}.",
@@ -83,6 +82,9 @@ SAMPLERS: dict[str, Sampler] = _table(
 )
 """By the name that both hosts use; k-diffusion's functions have `sample_` before it."""
 
+OWN = tuple(sampler.name for sampler in SAMPLERS.values() if not sampler.kin)
+"""Samplers with schedules of their own: they are solvers of artc."""
+
 GRIDLESS = {
     "dpm_fast": "it makes a grid of its own from a number of calls",
     "dpm_adaptive": "it chooses its steps while it runs, by an error tolerance",
@@ -107,4 +109,11 @@ def find_sampler(sampler: AnySampler) -> Sampler:
         raise InputError(f"{name} takes no grid: {GRIDLESS[name]}.", hint="Use heun, dpmpp_2m or euler.")
     if name not in SAMPLERS:
         raise UnknownNameError("sampler", name, SAMPLERS)
+    return SAMPLERS[name]
+
+
+def find_own(name: str) -> Sampler:
+    """What is known of one of `OWN`; raises UnknownNameError for all else, relatives too."""
+    if name not in OWN:
+        raise UnknownNameError("solver", str(name), OWN)
     return SAMPLERS[name]

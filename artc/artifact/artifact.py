@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from artc.arguments import whole
 from artc.artifact.budget import BUDGETS, nfe_of, steps_for
 from artc.artifact.codec import to_document
 from artc.artifact.rules import FORMAT, FORMAT_VERSION, meaning_defects
 from artc.artifact.types import Created, ModelInfo, Policy, Provenance, Schedule, Stiffness
 from artc.artifact.warp import Warp
-from artc.errors import BudgetError, UnknownNameError
+from artc.errors import BudgetError, InputError, UnknownNameError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +69,8 @@ class Artifact:
         """The schedule of a budget, with its origin and what was measured of it; arguments and errors of `sigmas`."""
         if (nfe is None) == (steps is None):
             raise BudgetError("Which schedule? Give its NFE or its steps, one of them.")
+        nfe = None if nfe is None else whole(nfe, "NFE")
+        steps = None if steps is None else whole(steps, "number of steps")
         solver = self._solver(solver)
         found = next(
             (
@@ -116,6 +119,8 @@ class Artifact:
             if len(held) != 1:
                 raise BudgetError("The artifact does not hold one solver only.", hint=f"Name one of {_names(held)}.")
             return held[0]
+        if not isinstance(name, str):
+            raise InputError(f"A solver is a name, not {type(name).__name__}.")
         if name not in held and name not in BUDGETS:
             raise UnknownNameError("solver", name, {*held, *BUDGETS})
         return name

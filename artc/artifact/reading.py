@@ -28,6 +28,8 @@ _IJSON_ORDER = ("nesting", "duplicate-key", "non-finite", "integer", "surrogate"
 
 def read(path: str | os.PathLike[str]) -> Artifact:
     """Read an artifact; raises ArtifactError for its first defect, and InputError when there is no file to read."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(f"An artifact is read from the path of a file, not from {type(path).__name__}.")
     return loads(_bytes(path), folder=Path(path).parent)
 
 

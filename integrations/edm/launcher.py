@@ -20,12 +20,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from artc.artifact import read
 from artc.errors import ArtcError, InputError
 
-from ..choosing import schedule_for
+from ..choosing import opened, schedule_for
 from ..fitting import check_domain
-from ..samplers import SAMPLERS
+from ..samplers import OWN
 from .programs import PROGRAMS, REFUSED, Launch
 
 
@@ -40,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         _run(options, Path(command[0]), command[1:])
     except ArtcError as error:
-        parser.exit(error.exit_code, f"{parser.prog}: {error}\n")
+        said = str(error).replace("resample=True", "--resample")  # as it is called here
+        parser.exit(error.exit_code, f"{parser.prog}: {said}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,18 +50,17 @@ def _parser() -> argparse.ArgumentParser:
         description="Run generate.py of NVlabs/edm, or generate_images.py of NVlabs/edm2, on the grid of an artifact.",
         epilog="The program's own --steps is filled in. In all else it runs as it does by itself.",
     )
-    solvers = [name for name, sampler in SAMPLERS.items() if not sampler.kin]
     parser.add_argument("artifact", metavar="ARTIFACT", help="a file *.art.json")
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--nfe", type=int, metavar="N", help="denoiser calls for each image")
     budget.add_argument("--steps", type=int, metavar="N", help="steps of the grid")
-    parser.add_argument("--solver", choices=solvers, default="heun", help="EDM has heun (the default) and euler")
+    parser.add_argument("--solver", choices=OWN, default="heun", help="EDM has heun (the default) and euler")
     parser.add_argument("--resample", action="store_true", help="read a budget that is not held from the warp")
     return parser
 
 
 def _run(options: argparse.Namespace, script: Path, arguments: list[str]) -> None:
-    artifact = read(options.artifact)
+    artifact = opened(options.artifact)
     check_domain(artifact.model, "ve", "EDM")
     schedule = schedule_for(artifact, options.solver, nfe=options.nfe, steps=options.steps, resample=options.resample)
     churn, say = _checked(script, arguments, schedule.steps), functools.cache(_note)
@@ -79,7 +78,8 @@ def _run(options: argparse.Namespace, script: Path, arguments: list[str]) -> Non
 
 def _checked(script: Path, arguments: list[str], steps: int) -> float:
     """The S_churn that the program is asked for; raises InputError for what does not go with a schedule."""
-    parser = argparse.ArgumentParser(prog=script.name, add_help=False, allow_abbrev=False)
+    # Of the program's options it knows a few, and so has no usage to show.
+    parser = argparse.ArgumentParser(script.name, usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
     for flag in ("--steps", "--S_churn", *REFUSED):
         parser.add_argument(flag, dest=flag)
     given = vars(parser.parse_known_args(arguments)[0])

@@ -21,7 +21,7 @@ from artc.errors import InputError
 
 from ..choosing import AnyArtifact, opened, sigmas_for
 from ..fitting import HostModel, check_fit
-from ..samplers import find_sampler
+from ..samplers import find_own
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,10 +126,10 @@ def scheduled(
         raise InputError(
             f"A network can be called, and {type(net).__name__} cannot.", hint="Take data['ema'] of an EDM file."
         )
-    artifact = opened(artifact)
-    sigmas = sigmas_for(artifact, solver, nfe=nfe, steps=steps, resample=resample, denoise=denoise)
+    artifact, known = opened(artifact), find_own(solver)
+    sigmas = sigmas_for(artifact, known.name, nfe=nfe, steps=steps, resample=resample, denoise=denoise)
     check_fit(artifact.model, sigmas, host_model(net))
-    spent = find_sampler(solver).nfe(len(sigmas) - 1, artifact.model.cost)
+    spent = known.nfe(len(sigmas) - 1, artifact.model.cost)
     return ScheduledNetwork(net, _rounded(net, sigmas), spent)
 
 

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from artc.errors import InputError, UnknownNameError
+from artc.errors import InputError
 
 from ..choosing import AnyArtifact, opened, sigmas_for
 from ..fitting import check_domain, check_fit
-from ..samplers import SAMPLERS, find_sampler
+from ..samplers import find_own
 from .network import host_model
 
 if TYPE_CHECKING:
@@ -128,10 +128,8 @@ def sampler_fn(
     Raises InputError for a schedule of a flow model; BudgetError for a budget that the artifact does not hold; and what
     `artc.load` raises.
     """
-    artifact, known = opened(artifact), find_sampler(solver)
-    if known.kin:
-        raise UnknownNameError("solver", solver, (name for name, sampler in SAMPLERS.items() if not sampler.kin))
+    artifact, known = opened(artifact), find_own(solver)
     check_domain(artifact.model, "ve", "EDM2")
-    sigmas = sigmas_for(artifact, solver, nfe=nfe, steps=steps, resample=resample, denoise=denoise)
+    sigmas = sigmas_for(artifact, known.name, nfe=nfe, steps=steps, resample=resample, denoise=denoise)
     spent = known.nfe(len(sigmas) - 1, artifact.model.cost)
     return ScheduledSampler(solver=known.name, sigmas=sigmas, nfe=spent, compiled_for=artifact.model)

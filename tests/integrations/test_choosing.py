@@ -10,7 +10,7 @@ import pytest
 from artc.integrations.choosing import opened, schedule_for, sigmas_for
 
 import artc
-from artc.errors import BudgetError, InputError
+from artc.errors import ArtifactError, BudgetError, InputError
 from tests.integrations.made import MNIST, artifact
 
 GRIDS = ((63.0, 7.0, 1.0, 0.0), (63.0, 20.0, 7.0, 1.0, 0.25, 0.0))
@@ -52,6 +52,28 @@ def test_one_budget_is_asked_for_neither_none_nor_two(budget):
         schedule_for(artifact(*GRIDS), "heun", **budget)
 
 
+@pytest.mark.parametrize("resample", [False, True])
+@pytest.mark.parametrize("budget", [{"nfe": "9"}, {"nfe": True}, {"nfe": 0}, {"steps": 2.5}, {"steps": "3"}])
+def test_a_budget_is_a_whole_number(budget, resample):
+    for ask in (schedule_for, lambda held, solver, **given: held.schedule(solver=solver, **given)):
+        with pytest.raises((BudgetError, InputError), match="must be a whole number of at least 1, not "):
+            ask(artifact(*GRIDS), "heun", resample=resample, **budget)
+    assert schedule_for(artifact(*GRIDS), "heun", nfe=np.int64(9)).steps == 5
+
+
+@pytest.mark.parametrize("held", [None, 3, b"mine.art.json", {}])
+def test_what_is_neither_an_artifact_nor_a_path_is_refused(held):
+    with pytest.raises(InputError, match=f"from the path of a file, not from {type(held).__name__}"):
+        opened(held)
+
+
+def test_a_file_that_is_no_artifact_is_named(tmp_path):
+    (tmp_path / "net.pkl").write_bytes(b"\x80")
+    with pytest.raises(ArtifactError, match=r"net\.pkl is not a valid artifact: \$: byte 0 is not UTF-8") as refused:
+        opened(tmp_path / "net.pkl")
+    assert (refused.value.code, refused.value.path) == ("utf-8", "$")
+
+
 def test_a_resampled_grid_is_the_warp_read_at_equal_parts():
     held = artc.load(MNIST)
     found = sigmas_for(held, "heun", nfe=7, resample=True)
@@ -65,9 +87,9 @@ def test_denoise_keeps_the_end_of_the_grid(denoise, kept):
     assert found.tolist() == list(GRIDS[1][-(kept + 1) :])
 
 
-@pytest.mark.parametrize("denoise", [0.0, 0.05, 1.5, -1, float("nan")])
-def test_denoise_that_leaves_no_step_is_refused(denoise):
-    with pytest.raises(InputError, match="denoise"):
+@pytest.mark.parametrize("denoise", [0.0, 0.1])
+def test_denoise_that_leaves_no_step_is_refused_with_that_of_one(denoise):
+    with pytest.raises(InputError, match=rf"denoise = {denoise:g} leaves no step of 5\. One step is denoise = 0\.2\."):
         sigmas_for(artifact(*GRIDS), "heun", nfe=9, denoise=denoise)
 
 

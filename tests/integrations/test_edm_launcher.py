@@ -75,7 +75,9 @@ def test_edm_draws_with_euler_in_its_other_sampler(launch, tmp_path):
 
 
 def test_a_budget_that_is_not_held_is_read_from_the_warp_on_request(launch, tmp_path):
-    assert launch(MNIST, "--nfe", 7, *program(tmp_path))[0] == 2
+    code, said, _ = launch(MNIST, "--nfe", 7, *program(tmp_path))
+    assert code == 2
+    assert "Make it from the warp with --resample or `artc resample`." in said
     code, _, (one, _) = launch(MNIST, "--nfe", 7, "--resample", *program(tmp_path))
     assert code == 0
     assert len(one["asked"]) == 7
@@ -147,6 +149,11 @@ def test_options_that_do_not_go_with_a_schedule_are_refused_before_anything_runs
     assert "Traceback" not in err
 
 
+def test_an_option_without_its_value_is_said_in_the_name_of_the_program(launch, tmp_path):
+    code, err, _ = launch(MNIST, "--nfe", 9, *program(tmp_path, "--rho"))
+    assert (code, err) == (2, "edm_stand_in.py: error: argument --rho: expected one argument\n")
+
+
 def test_added_noise_is_refused_in_edm2(launch, tmp_path):
     code, err, drawn = launch(MNIST, "--nfe", 9, *program(tmp_path, "--S_churn=5", script=EDM2))
     assert (code, drawn) == (2, [])
@@ -180,7 +187,9 @@ def test_a_flow_schedule_is_refused(launch, tmp_path):
 
 def test_an_invalid_artifact_has_the_exit_code_of_a_negative_verdict(launch, tmp_path):
     (tmp_path / "broken.art").write_text("{}", encoding="utf-8")
-    assert launch(tmp_path / "broken.art", "--nfe", 9, *program(tmp_path))[0] == 1
+    code, said, _ = launch(tmp_path / "broken.art", "--nfe", 9, *program(tmp_path))
+    assert code == 1
+    assert "broken.art is not a valid artifact: $.format" in said
 
 
 @pytest.mark.parametrize(

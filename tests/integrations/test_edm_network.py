@@ -169,8 +169,9 @@ def test_budgets_solvers_and_files_are_refused_as_everywhere(tmp_path):
         scheduled(net, MNIST, nfe=7)
     with pytest.raises(BudgetError, match="heun cannot make exactly 8"):
         scheduled(net, MNIST, nfe=8)
-    with pytest.raises(UnknownNameError, match="Did you mean heun"):
-        scheduled(net, MNIST, nfe=9, solver="hune")
+    for solver in ("hune", "heunpp2"):  # whether there is a sampler of that name or not
+        with pytest.raises(UnknownNameError, match="Did you mean heun"):
+            scheduled(net, MNIST, nfe=9, solver=solver)
     with pytest.raises(InputError, match="no file"):
         scheduled(net, tmp_path / "none.art.json", nfe=9)
     (tmp_path / "broken.art.json").write_text("{}", encoding="utf-8")

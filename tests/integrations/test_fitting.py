@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from artc.integrations.fitting import HostModel, check_domain, check_fit, tail
 
-from artc.errors import InputError
+from artc.errors import InputError, UnknownNameError
 from tests.integrations.made import artifact, flow_artifact
 
 VE = artifact((14.6, 3.0, 0.03, 0.0)).model
@@ -34,6 +34,12 @@ def test_the_other_domain_is_refused_with_both_formulas(info, domain, ours, thei
         assert ours in caught.value.message
         assert theirs in caught.value.message
         assert "compile a schedule for this model" in caught.value.hint
+
+
+@pytest.mark.parametrize("domain", ["VE", "eps", None, 3])
+def test_a_third_domain_is_refused_with_the_two_there_are(domain):
+    with pytest.raises(UnknownNameError, match=f"Unknown domain '{domain}'. Known: flow, ve"):
+        check_domain(VE, domain, "a")
 
 
 def test_the_same_domain_passes():
@@ -106,10 +112,11 @@ def test_starting_well_below_what_the_model_can_start_from_is_noted(sigma_max, n
     ],
 )
 def test_the_tail_is_the_end_of_the_grid_node_for_node(denoise, kept):
-    assert tail(np.array([9.0, 5.0, 3.0, 1.0, 0.0]), denoise).tolist() == kept
+    assert tail(np.array([9.0, 5.0, 3.0, 1.0, 0.0]), np.float32(denoise)).tolist() == kept
+    assert tail((9.0, 5.0, 3.0, 1.0, 0.0), denoise) == tuple(kept)
 
 
-@pytest.mark.parametrize("denoise", [-0.01, 1.01, math.nan, math.inf])
-def test_a_part_outside_0_to_1_is_refused(denoise):
+@pytest.mark.parametrize("denoise", [-0.01, 1.01, math.nan, math.inf, None, "0.5", True, [1], 10**400])
+def test_a_part_that_is_no_number_from_0_to_1_is_refused(denoise):
     with pytest.raises(InputError, match="denoise is a part of the schedule, from 0 to 1, not"):
         tail(np.array([9.0, 0.0]), denoise)

@@ -3,7 +3,7 @@
 from functools import partial
 
 import pytest
-from artc.integrations.samplers import GRIDLESS, SAMPLERS, Sampler, find_sampler, name_of
+from artc.integrations.samplers import GRIDLESS, OWN, SAMPLERS, Sampler, find_own, find_sampler, name_of
 
 from artc.artifact import BUDGETS, nfe_of
 from artc.errors import BudgetError, InputError, UnknownNameError
@@ -58,7 +58,7 @@ def test_the_steps_for_a_budget_spend_that_budget(name, cost):
 
 @pytest.mark.parametrize(
     ("name", "nfe", "cost", "near"),
-    [("heun", 8, 1, "7 and 9"), ("heun", 0, 1, "1 and 3"), ("heun", 9, 2, "6 and 10"), ("heunpp2", 10, 1, "9 and 12")],
+    [("heun", 8, 1, "7 and 9"), ("heun", 2, 1, "1 and 3"), ("heun", 9, 2, "6 and 10"), ("heunpp2", 10, 1, "9 and 12")],
 )
 def test_a_budget_that_a_sampler_cannot_make_is_refused_with_those_around_it(name, nfe, cost, near):
     with pytest.raises(BudgetError, match=f"{name} cannot make exactly {nfe} denoiser calls.*are {near}") as refusal:
@@ -66,9 +66,12 @@ def test_a_budget_that_a_sampler_cannot_make_is_refused_with_those_around_it(nam
     assert ("guidance" in str(refusal.value)) == (cost == 2)
 
 
-def test_a_grid_has_a_step():
-    with pytest.raises(BudgetError, match="at least one step, not 0"):
-        SAMPLERS["euler"].nfe(0)
+@pytest.mark.parametrize("what", [0, -3, True, 2.5, 9.0, "9", [9], None, float("nan")])
+def test_steps_and_calls_are_whole_numbers_from_1(what):
+    with pytest.raises(InputError, match=r"The number of steps must be a whole number of at least 1, not "):
+        SAMPLERS["euler"].nfe(what)
+    with pytest.raises(BudgetError, match=r"The NFE must be a whole number of at least 1, not "):
+        SAMPLERS["heun"].steps_for(what)
 
 
 def sample_heun(model, x, sigmas):
@@ -90,6 +93,14 @@ def test_a_sampler_without_a_grid_is_refused_by_its_name(name):
 def test_an_unknown_sampler_is_answered_with_the_close_ones():
     with pytest.raises(UnknownNameError, match=r"'hune'.*Did you mean heun"):
         find_sampler("hune")
+
+
+def test_a_host_that_has_nothing_but_solvers_of_artc_is_asked_for_one_of_them():
+    assert OWN == ("euler", "heun", "dpmpp_2m")
+    assert [find_own(name) for name in OWN] == [SAMPLERS[name] for name in OWN]
+    for name in ("dpm_2", "sample_heun", ["heun"], None):
+        with pytest.raises(UnknownNameError, match="Unknown solver"):
+            find_own(name)
 
 
 def test_what_is_neither_name_nor_function_is_no_sampler():
