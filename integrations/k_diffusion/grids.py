@@ -90,9 +90,12 @@ def _host_model(model: Any, domain: Domain) -> HostModel:
     return HostModel(name=name, domain=domain)
 
 
-def _tensor(grid: NDArray[np.float64], like: Tensor | None) -> Tensor:
+def _tensor(grid: NDArray[np.float64], like: object) -> Tensor:
     import torch
 
+    if like is not None and not (isinstance(like, torch.Tensor) and like.is_floating_point()):
+        kind = like.dtype if isinstance(like, torch.Tensor) else type(like).__name__
+        raise InputError(f"like is the state x, a tensor of floats, and this is {kind}.")
     made = torch.as_tensor(grid, dtype=torch.float32 if like is None else like.dtype)
     (same,) = torch.nonzero(made[1:] >= made[:-1], as_tuple=True)
     if len(same):

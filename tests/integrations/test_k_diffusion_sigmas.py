@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from artc.integrations import k_diffusion
@@ -49,6 +50,13 @@ def test_the_grid_takes_the_device_of_the_state():
 def test_float64_is_the_artifact_bit_for_bit():
     held = sigmas(grid=(80.0, 1 / 3, 0.1, 0.0), like=torch.ones(1, dtype=torch.float64))
     assert held.tolist() == [80.0, 1 / 3, 0.1, 0.0]
+
+
+@pytest.mark.parametrize("like", ["cuda", 3, torch.float16, torch.zeros(1, dtype=torch.int64), np.zeros(1)])
+def test_the_state_is_a_tensor_of_floats(like):
+    kind = "torch.int64" if isinstance(like, torch.Tensor) else type(like).__name__
+    with pytest.raises(InputError, match=f"like is the state x, a tensor of floats, and this is {kind}"):
+        sigmas(like=like)
 
 
 def test_sigmas_that_fall_together_in_half_precision_are_named():
