@@ -42,8 +42,6 @@ def export(
     from artc.integrations import exporting
 
     console = Console(json=as_json)
-    if nfe is not None and steps is not None:
-        raise InputError("--nfe and --steps both say how long the schedule is.", hint="Give one of them.")
     artifact = load(path)
     try:
         made = exporting.export(
@@ -58,8 +56,7 @@ def export(
             table=table,
         )
     except BudgetError as error:
-        if "resample=True" in error.hint:
-            error.hint = "Choose one of these, or add --resample to read it from the warp."
+        error.hint = error.hint.replace("resample=True", "--resample")  # as it is called here
         raise
     if output is not None:
         if output.exists() and output.samefile(path):

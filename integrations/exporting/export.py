@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 
-from artc.artifact import Artifact, Schedule, nfe_of, read
+from artc.artifact import Schedule, nfe_of
 from artc.errors import BudgetError, InputError, UnknownNameError
 
+from ..choosing import AnyArtifact, opened, walked
 from .for_diffusers import diffusers
 from .for_webuis import a1111
 from .lists import comfyui, csv, edm, k_diffusion
@@ -32,7 +32,7 @@ CUT_BY_HOST = {"diffusers": "strength", "a1111": "Denoising strength"}
 
 
 def export(
-    artifact: Artifact | str | os.PathLike[str],
+    artifact: AnyArtifact,
     target: str,
     *,
     nfe: int | None = None,
@@ -41,7 +41,7 @@ def export(
     resample: bool = False,
     denoise: float = 1.0,
     shift: float | None = None,
-    table: str | None = None,
+    table: str | os.PathLike[str] | None = None,
 ) -> Export:
     """The schedule of a budget as a host's text; budget, solver and `resample` are as in `Artifact.sigmas`.
 
@@ -52,27 +52,17 @@ def export(
     artifact does not hold, InputError for what makes no sense in that host, and ArtifactError for a bad file.
     """
     if target not in TARGETS:
-        raise UnknownNameError("target", target, TARGETS)
-    artifact = artifact if isinstance(artifact, Artifact) else read(artifact)
+        raise UnknownNameError("target", str(target), TARGETS)
+    artifact = opened(artifact)
     model = artifact.model
     _check(target, flow=model.domain == "flow", denoise=denoise, shift=shift, table=table)
-    if nfe is not None and steps is not None:
-        raise BudgetError("NFE and steps both say how long a schedule is.", hint="Give one of them.")
     if nfe is None and steps is None:
         raise BudgetError(
             "Which schedule of the artifact? Give its NFE or its steps.", hint=f"It holds {_held(artifact.schedules)}."
         )
     schedule = artifact.schedule(nfe, solver, steps=steps, resample=resample)
-    sigmas, spent = schedule.sigmas, schedule.nfe
-    if denoise < 1:
-        import numpy as np
-
-        from ..fitting import tail
-
-        sigmas = tuple(tail(np.array(sigmas), denoise).tolist())
-        if not sigmas:
-            least = f"One step is denoise = {1 / schedule.steps:.3g}."
-            raise InputError(f"denoise = {denoise:g} leaves no step of {schedule.steps}.", hint=least)
+    sigmas, spent = walked(schedule, denoise), schedule.nfe
+    if len(sigmas) <= schedule.steps:
         spent = nfe_of(schedule.solver, len(sigmas) - 1, model.cost)
     grid = Grid(
         model=model,
@@ -86,21 +76,16 @@ def export(
     return Export(target=target, grid=grid, printed=TARGETS[target](grid))
 
 
-def _check(target: str, *, flow: bool, denoise: float, shift: float | None, table: str | None) -> None:
+def _check(target: str, *, flow: bool, denoise: float, shift: float | None, table: object) -> None:
     """Refuse an option that the target, or this kind of model, has no use for."""
-    if not 0 < denoise <= 1:
-        raise InputError(f"denoise is a part of the schedule, above 0 and up to 1, not {denoise:g}.")
-    if denoise < 1 and target in CUT_BY_HOST:
+    if denoise != 1 and target in CUT_BY_HOST:
         raise InputError(
             f"{target} cuts the list for image-to-image itself.", hint=f"Set its {CUT_BY_HOST[target]} instead."
         )
-    if shift is not None:
-        if target not in SHIFTED:
-            raise InputError(f"{target} shifts nothing that it is given.", hint="Leave the shift out.")
-        if not flow:
-            raise InputError("The artifact is of no flow model, and only those have a shift.")
-        if not 0 < shift < math.inf:
-            raise InputError(f"A shift is a positive number, not {shift:g}.")
+    if shift is not None and target not in SHIFTED:
+        raise InputError(f"{target} shifts nothing that it is given.", hint="Leave the shift out.")
+    if shift is not None and not flow:
+        raise InputError("The artifact is of no flow model, and only those have a shift.")
     if table is not None and (flow or target not in TABLED):
         what = "a flow model has no such table" if flow else f"{target} counts in none"
         raise InputError(f"A table is for timesteps, and {what}.", hint="Leave it out.")

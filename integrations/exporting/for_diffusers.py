@@ -19,12 +19,17 @@ Read and run with diffusers 0.42.1.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from artc.errors import InputError
 
+from ..fitting import is_number
 from .decimals import bracketed, check_single, plain
 from .parts import Grid, Part, Printed, sampler_note
 from .tables import Table, find_table
+
+MOST_SHIFT = 1000
+"""Those in use are from 1 to 12 or so; from about 1e16 on nothing of sigma is left before the shift."""
 
 
 def diffusers(grid: Grid) -> Printed:
@@ -35,7 +40,7 @@ def diffusers(grid: Grid) -> Printed:
 
 def _ve(grid: Grid) -> Printed:
     table = table_of(grid)
-    whole, between, why = whole_and_between(grid, table)
+    whole, between, said = whole_and_between(grid, table)
     schedulers = {"euler": "EulerDiscreteScheduler, with sigmas"}
     numbers = f"sigmas: {len(grid.sigmas)}, one more than steps, with the 0 at the end"
     parts = [_assignment("sigmas", grid.sigmas, "EulerDiscreteScheduler: pipe(..., sigmas=sigmas)")]
@@ -43,16 +48,13 @@ def _ve(grid: Grid) -> Printed:
         schedulers["heun"] = "HeunDiscreteScheduler, with fractional_timesteps"
         schedulers["dpmpp_2m"] = "DPMSolverMultistepScheduler, with timesteps"
         numbers += f"; timesteps: {grid.steps}, one for each step"
-        why = table.name + ("" if grid.table else "; assumed, --table names another")
         heun = "HeunDiscreteScheduler, which keeps fractions: pipe(..., timesteps=fractional_timesteps)"
-        parts.append(_assignment("fractional_timesteps", between.values, heun, errors=between.errors))
-        where = f"DPMSolverMultistepScheduler and others that round: pipe(..., timesteps=timesteps); {off_by(whole)}"
-        text = f"timesteps = {list(whole.values)}"
-        parts.append(Part(name="timesteps", text=text, values=whole.values, where=(where,), errors=whole.errors))
+        others = f"DPMSolverMultistepScheduler and others that round: pipe(..., timesteps=timesteps); {off_by(whole)}"
+        parts += [replace(between, where=(heun,)), replace(whole, where=(others,))]
     notes = (
         sampler_note(grid, "the schedulers that take these numbers", schedulers),
         ("numbers", numbers),
-        ("timesteps", why),
+        ("timesteps", said),
     )
     return Printed(parts=tuple(parts), notes=notes, table=table if whole else None)
 
@@ -60,6 +62,7 @@ def _ve(grid: Grid) -> Printed:
 def _flow(grid: Grid) -> Printed:
     shift, said = shift_of(grid)
     values = tuple(before_shift(sigma, shift) for sigma in grid.sigmas[:-1])
+    check_single((*values, 0.0), "diffusers")
     where = (
         "pipe.scheduler = FlowMatchEulerDiscreteScheduler.from_config(",
         f"    pipe.scheduler.config, shift={plain(shift)}, use_dynamic_shifting=False, shift_terminal=None)",
@@ -83,12 +86,15 @@ def _flow(grid: Grid) -> Printed:
 
 
 def shift_of(grid: Grid) -> tuple[float, str]:
-    """The shift of the host's scheduler, and where it is from."""
-    if grid.shift is not None:
-        return grid.shift, "as you said"
+    """The shift of the host's scheduler, and where it is from; raises InputError for one that no flow has."""
+    shift, said = 1.0, "none, as the artifact names none; --shift names one"
     if grid.model.shift is not None:
-        return grid.model.shift, "that of the artifact's model; --shift names another"
-    return 1.0, "none, as the artifact names none; --shift names one"
+        shift, said = grid.model.shift, "that of the artifact's model; --shift names another"
+    if grid.shift is not None:
+        shift, said = grid.shift, "as you said"
+    if not (is_number(shift) and 1 / MOST_SHIFT <= shift <= MOST_SHIFT):
+        raise InputError(f"The shift of a flow is a number from {1 / MOST_SHIFT:g} to {MOST_SHIFT}, not {shift!r}.")
+    return float(shift), said
 
 
 def before_shift(sigma: float, shift: float) -> float:
@@ -102,30 +108,32 @@ def table_of(grid: Grid) -> Table:
 
 
 def whole_and_between(grid: Grid, table: Table) -> tuple[Part | None, Part | None, str]:
-    """The grid as whole and as fractional timesteps, or a sentence on why it has none.
+    """The grid as whole and as fractional timesteps, and which table they are of; or a sentence on why it has none.
 
     Raises InputError with that sentence when the user named the table.
     """
     positive = grid.sigmas[:-1]
-    beyond = table.beyond(positive)
-    why = ""
     whole = tuple(table.nearest(sigma) for sigma in positive)
+    beyond = table.beyond(positive)
+    clash = next((step for step, after in itertools.pairwise(whole) if step == after), None)
+    why = ""
     if beyond is not None:
         reach = f"{table.sigmas[0]:.4g} to {table.sigmas[-1]:.6g}"
         why = f"sigma = {beyond:g} is outside of {reach}, all that there is in {table.name}"
-    elif clash := next((pair for pair in itertools.pairwise(whole) if pair[0] <= pair[1]), None):
-        why = f"two sigmas are nearest to timestep {clash[0]} of {table.name}"
+    elif clash is not None:
+        why = f"two sigmas are nearest to timestep {clash} of {table.name}"
     if why and grid.table:
         raise InputError(f"The schedule has no timesteps: {why}.")
     if why:
         return None, None, f"none: {why}; --table names another"
-    between = tuple(table.between(sigma) for sigma in positive)
-    parts = []
-    kinds: tuple[tuple[str, tuple[float, ...]], ...] = (("timesteps", whole), ("fractional_timesteps", between))
-    for name, steps in kinds:
+
+    def part(name: str, steps: tuple[float, ...], text: str) -> Part:
         errors = tuple(abs(table.at(step) - sigma) / sigma for step, sigma in zip(steps, positive, strict=True))
-        parts.append(Part(name=name, text="", values=steps, errors=errors))
-    return parts[0], parts[1], ""
+        return Part(name=name, text=f"{name} = {text}", values=steps, errors=errors)
+
+    between = tuple(table.between(sigma) for sigma in positive)
+    said = table.name + ("" if grid.table else "; assumed, --table names another")
+    return part("timesteps", whole, f"{list(whole)}"), part("fractional_timesteps", between, bracketed(between)), said
 
 
 def off_by(part: Part) -> str:
@@ -133,5 +141,5 @@ def off_by(part: Part) -> str:
     return f"off by up to {100 * max(part.errors or (0.0,)):.2g} % of sigma"
 
 
-def _assignment(name: str, values: tuple[float, ...], *where: str, errors: tuple[float, ...] | None = None) -> Part:
-    return Part(name=name, text=f"{name} = {bracketed(values)}", values=values, where=where, errors=errors)
+def _assignment(name: str, values: tuple[float, ...], *where: str) -> Part:
+    return Part(name=name, text=f"{name} = {bracketed(values)}", values=values, where=where)

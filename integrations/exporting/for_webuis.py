@@ -22,6 +22,7 @@ Schedulers and reForge do with a list was also seen by running those functions a
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from .decimals import bracketed, check_single, plain
 from .for_diffusers import before_shift, off_by, shift_of, table_of, whole_and_between
@@ -63,7 +64,7 @@ def a1111(grid: Grid) -> Printed:
                 "numbers",
                 f"{len(values)}, the positive sigmas: each program appends the 0, and breaks on one in the list",
             ),
-            ("steps", f"exactly {grid.steps}, or the list is interpolated; so it is by DPM2, DPM2 a and DPM++ 3M SDE"),
+            ("steps", f"exactly {grid.steps}, else the list is interpolated, as DPM2, DPM2 a, DPM++ 3M SDE always do"),
             ("sd.next", said),
         ),
         shift=shift_of(grid)[0] if grid.flow else None,
@@ -72,12 +73,10 @@ def a1111(grid: Grid) -> Printed:
 
 
 def _sdnext_ve(grid: Grid) -> tuple[Part | None, str]:
-    table = table_of(grid)
-    whole, _, why = whole_and_between(grid, table)
+    whole, _, said = whole_and_between(grid, table_of(grid))
     if whole is None:
-        return None, why
-    method = METHODS.get(grid.solver, "one that takes timesteps")
-    return _sdnext(whole, method, table.name + ("" if grid.table else "; assumed, --table names another"))
+        return None, said
+    return _sdnext(whole, METHODS.get(grid.solver, "one that takes timesteps"), said)
 
 
 def _sdnext_flow(grid: Grid) -> tuple[Part | None, str]:
@@ -103,5 +102,4 @@ def _sdnext(whole: Part, method: str, said: str) -> tuple[Part | None, str]:
         f"SD.Next. Sampling method: {method}. The number of steps is that of the list.",
         f"Field: Timesteps override. Whole timesteps: {off_by(whole)}",
     )
-    text = ",".join(map(str, whole.values))
-    return Part(name="timesteps", text=text, values=whole.values, where=where, errors=whole.errors), said
+    return replace(whole, text=",".join(map(str, whole.values)), where=where), said

@@ -19,6 +19,7 @@ def edm(grid: Grid) -> Printed:
         )
     values = grid.sigmas[:-1]
     names = {"heun": "edm_sampler", "euler": "ablation_sampler with solver='euler'"}
+    start = (("image", "the sampler starts at latents * t_steps[0]: give it image / t_steps[0] + noise"),) * grid.cut
     return Printed(
         parts=(Part(name="sigmas", text=bracketed(values), values=values),),
         notes=(
@@ -27,6 +28,7 @@ def edm(grid: Grid) -> Printed:
             ("steps", f"--steps={grid.steps}"),
             ("paste", "EDM has no option for a list; artc.integrations.edm hands it this schedule"),
             ("by hand", "in its sampler: t_steps = torch.tensor([...], dtype=torch.float64, device=latents.device)"),
+            *start,
         ),
     )
 
@@ -34,13 +36,20 @@ def edm(grid: Grid) -> Printed:
 def k_diffusion(grid: Grid) -> Printed:
     """All of the grid, as every `sample_*(model, x, sigmas)` takes it."""
     names = {"euler": "sample_euler", "heun": "sample_heun", "dpmpp_2m": "sample_dpmpp_2m"}
+    start = "noise * sigmas[0]"
+    if grid.cut:
+        start = "(1 - sigmas[0]) * image + sigmas[0] * noise" if grid.flow else "image + sigmas[0] * noise"
+    domain = (("flow", "the model is x = (1 - sigma) x0 + sigma n; k-diffusion's wrappers are x = x0 + sigma n"),)
     return Printed(
         parts=(Part(name="sigmas", text=bracketed(grid.sigmas), values=grid.sigmas),),
         notes=(
             sampler_note(grid, "k-diffusion's samplers", names),
             ("numbers", f"{len(grid.sigmas)}, one more than steps: the last step goes to the 0 at the end"),
-            ("paste", "sigmas = torch.tensor([...], dtype=x.dtype, device=x.device); x is noise * sigmas[0]"),
+            ("paste", "sigmas = torch.tensor([...], dtype=x.dtype, device=x.device)"),
+            ("start", f"x = {start}"),
+            *domain * grid.flow,
         ),
+        shift=grid.model.shift,
     )
 
 
@@ -49,12 +58,14 @@ def comfyui(grid: Grid) -> Printed:
     check_single(grid.sigmas, "ComfyUI")
     names = {name: name for name in ("euler", "heun", "dpmpp_2m")}
     shift = (("shift", "inside: these are sigmas after it, and ModelSampling nodes do not move them"),) * grid.flow
+    image = (("image", "its latent goes into latent_image, with add_noise on"),) * grid.cut
     return Printed(
         parts=(Part(name="sigmas", text=listed(grid.sigmas), values=grid.sigmas),),
         notes=(
             sampler_note(grid, "ComfyUI's samplers", names),
             ("numbers", f"{len(grid.sigmas)}, one more than steps: the last step goes to the 0 at the end"),
             ("paste", "into the node ManualSigmas, wired to SamplerCustom or SamplerCustomAdvanced"),
+            *image,
             *shift,
         ),
         shift=grid.model.shift,

@@ -36,6 +36,11 @@ class Grid:
         return len(self.sigmas) - 1
 
     @property
+    def cut(self) -> bool:
+        """It is not all of the schedule: what is walked starts from an image."""
+        return self.steps < self.schedule.steps
+
+    @property
     def solver(self) -> str:
         """The solver that the schedule was made for."""
         return self.schedule.solver
@@ -115,7 +120,7 @@ class Export:
         calls = f"{grid.nfe} denoiser {_many('call', grid.nfe)}"
         if grid.model.cost > 1:
             calls += f" ({grid.nfe // grid.model.cost} guided)"
-        part = "" if grid.steps == grid.schedule.steps else f" (the last of {grid.schedule.steps})"
+        part = f" (the last of {grid.schedule.steps})" if grid.cut else ""
         steps = f"{grid.steps} {_many('step', grid.steps)}{part}"
         return f"{grid.model.name}: {grid.solver}, {steps}, {calls}, {grid.schedule.origin}, domain {grid.model.domain}"
 

@@ -17,6 +17,7 @@ import itertools
 import json
 import math
 import operator
+import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from artc.errors import InputError, UnknownNameError
+
+from ..fitting import is_number
 
 TOLERANCE = 1e-3
 """Relative; as `fitting.TOLERANCE`: a first sigma that is this near the last entry is that entry."""
@@ -110,11 +113,12 @@ TABLES = {
 """Tables by name; any other is read from a file."""
 
 
-def find_table(name: str) -> Table:
+def find_table(name: str | os.PathLike[str]) -> Table:
     """A table by its name, or that of a diffusers `scheduler_config.json` by its path.
 
     Raises UnknownNameError for what is neither, and InputError for a file that describes no table.
     """
+    name = str(name)
     if name in TABLES:
         return TABLES[name]()
     if not name.endswith(".json"):
@@ -134,19 +138,17 @@ def _configured(name: str, config: Mapping[str, Any]) -> Table:
     """The table of a scheduler's configuration; what it leaves out is as diffusers has it."""
     said, zero = f"the table of {name}", bool(config.get("rescale_betas_zero_snr"))
     trained = config.get("trained_betas")
-    if isinstance(trained, list) and all(_is_number(beta) for beta in trained):
+    if trained is not None:
+        if not (isinstance(trained, list) and all(is_number(beta) for beta in trained)):
+            raise InputError(f"{name!r} has trained_betas that are no list of numbers.")
         return from_betas(said, map(float, trained), zero_terminal_snr=zero)
     shape, count = config.get("beta_schedule"), config.get("num_train_timesteps", 1000)
     start, end = config.get("beta_start", 0.0001), config.get("beta_end", 0.02)
     if not isinstance(shape, str) or shape not in SHAPES:
         known = ", ".join(SHAPES)
         raise InputError(f"{name!r} has no beta_schedule that artc knows, but {shape!r}.", hint=f"Known: {known}.")
-    if not (_is_number(start) and _is_number(end) and _is_number(count)):
+    if not (is_number(start) and is_number(end) and is_number(count)):
         raise InputError(f"{name!r} has a beta or a number of timesteps that is no number.")
     if not (0 < start < 1 and 0 < end < 1 and 2 <= count <= 100_000 and count == int(count)):
-        raise InputError(f"{name!r} has betas {start!r} to {end!r} and {count!r} timesteps, which make no table.")
+        raise InputError(f"{name!r} has betas {start:g} to {end:g} and {count:g} timesteps, which make no table.")
     return from_betas(said, SHAPES[shape](float(start), float(end), int(count)), zero_terminal_snr=zero)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -5,12 +5,15 @@ import csv
 import io
 import json
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from artc.integrations.exporting import TARGETS, export
 
 import artc
+from artc.artifact import Schedule
 from artc.errors import BudgetError, InputError, UnknownNameError
 from tests.integrations.exported import GRID, lines, scraped, sd
 from tests.integrations.made import MNIST, artifact, flow_artifact
@@ -39,7 +42,8 @@ def test_comfyui_gets_one_line_with_the_zero():
     assert "\n" not in made.text
     assert dict(made.notes)["sampler"] == "euler"
     assert "shift" not in dict(made.notes)
-    flow = export(flow_artifact(), "comfyui", steps=3)
+    flow = export(artifact((0.99, 0.8, 0.3, 0.0), domain="flow", sigma_min=0.01, shift=3.0), "comfyui", steps=3)
+    assert (flow.document()["shift"], flow.document()["pre_shift"]) == (3.0, False)
     assert scraped(flow.text) == [0.99, 0.8, 0.3, 0.0]
     assert "ModelSampling" in dict(flow.notes)["shift"]
 
@@ -149,8 +153,36 @@ def test_a_part_of_a_schedule_is_its_last_steps_and_their_calls():
     document = made.document()
     assert (document["steps"], document["nfe"], document["denoise"], document["count"]) == (2, 3, 0.5, 3)
     assert "2 steps (the last of 4), 3 denoiser calls" in made.headline
-    with pytest.raises(InputError, match=r"denoise = 0\.1 leaves no step of 4\. One step is denoise = 0\.25"):
-        export(sd(), "csv", nfe=7, denoise=0.1)
+    assert [name for name, _ in made.notes] == ["sampler", "numbers", "paste", "image"]
+
+
+@pytest.mark.parametrize(
+    ("held", "denoise", "start"),
+    [
+        (sd(), 1.0, "noise * sigmas[0]"),
+        (sd(), 0.5, "image + sigmas[0] * noise"),
+        (flow_artifact(), 1.0, "noise * sigmas[0]"),
+        (flow_artifact(), 0.7, "(1 - sigmas[0]) * image + sigmas[0] * noise"),
+    ],
+)
+def test_k_diffusion_is_told_where_to_start(held, denoise, start):
+    steps = held.schedules[0].steps
+    notes = dict(export(held, "k-diffusion", steps=steps, denoise=denoise).notes)
+    assert notes["start"] == f"x = {start}"
+    assert ("flow" in notes) == (held.model.domain == "flow")
+
+
+def test_edm_is_told_how_an_image_is_given_to_it():
+    assert "image" not in dict(export(sd(), "edm", nfe=7).notes)
+    assert "image / t_steps[0] + noise" in dict(export(sd(), "edm", nfe=7, denoise=0.5).notes)["image"]
+
+
+def test_a_schedule_of_a_newer_artc_is_exported_whole():
+    newer = Schedule(solver="newer", nfe=4, steps=4, sigmas=GRID, origin="refined")
+    held = replace(sd(), schedules=(newer,))
+    assert scraped(export(held, "comfyui", nfe=4).text) == list(GRID)
+    with pytest.raises(UnknownNameError, match="Unknown solver 'newer'"):
+        export(held, "comfyui", nfe=4, denoise=0.5)
 
 
 def test_guided_calls_are_counted_twice_and_said_to_be():
@@ -173,10 +205,13 @@ def test_a_missing_budget_is_read_from_the_warp_on_request():
     [
         ("comfyu", {"nfe": 7}, UnknownNameError, r"Unknown target 'comfyu'\. Did you mean comfyui"),
         ("comfyui", {}, BudgetError, r"Which schedule.*It holds heun at NFE 7 \(4 steps\)\."),
-        ("comfyui", {"nfe": 7, "steps": 4}, BudgetError, "NFE and steps both say"),
-        ("comfyui", {"nfe": 7, "denoise": 0.0}, InputError, "above 0 and up to 1, not 0"),
-        ("comfyui", {"nfe": 7, "denoise": 1.5}, InputError, r"above 0 and up to 1, not 1\.5"),
-        ("comfyui", {"nfe": 7, "denoise": math.nan}, InputError, "above 0 and up to 1, not nan"),
+        ("comfyui", {"nfe": 7, "steps": 4}, BudgetError, "its NFE or its steps, one of them"),
+        ("comfyui", {"nfe": 7, "denoise": 0.0}, InputError, "denoise = 0 leaves no step of 4"),
+        ("comfyui", {"nfe": 7, "denoise": 1.5}, InputError, r"from 0 to 1, not 1\.5"),
+        ("comfyui", {"nfe": 7, "denoise": "0.5"}, InputError, r"from 0 to 1, not '0\.5'"),
+        ("comfyui", {"nfe": "7"}, BudgetError, "whole number of at least 1, not '7'"),
+        ("comfyui", {"nfe": 7, "solver": 3}, InputError, "A solver is a name, not int"),
+        (None, {"nfe": 7}, UnknownNameError, "Unknown target 'None'. Known: a1111"),
         ("diffusers", {"nfe": 7, "denoise": 0.5}, InputError, "cuts the list .* Set its strength instead"),
         ("a1111", {"nfe": 7, "denoise": 0.5}, InputError, "cuts the list .* Set its Denoising strength instead"),
         ("comfyui", {"nfe": 7, "shift": 3.0}, InputError, "comfyui shifts nothing"),
@@ -190,10 +225,21 @@ def test_what_makes_no_sense_is_refused(target, settings, error, said):
         export(sd(), target, **settings)
 
 
-@pytest.mark.parametrize("shift", [0.0, -3.0, math.inf, math.nan])
-def test_a_shift_is_a_positive_number_and_a_flow_has_no_table(shift):
-    with pytest.raises(InputError, match="A shift is a positive number"):
-        export(flow_artifact(), "diffusers", steps=3, shift=shift)
+@pytest.mark.parametrize("shift", [0.0, -3.0, math.inf, math.nan, 1e-4, 1e20, "3", True])
+@pytest.mark.parametrize("target", ["diffusers", "a1111"])
+def test_a_shift_is_one_that_a_flow_may_have(target, shift):
+    with pytest.raises(InputError, match=re.escape(f"number from 0.001 to 1000, not {shift!r}.")):
+        export(flow_artifact(), target, steps=3, shift=shift)
+
+
+def test_the_shift_of_an_artifact_is_one_that_a_flow_may_have():
+    flow = artifact((0.9, 0.3, 0.0), domain="flow", sigma_min=0.01, shift=1e20)
+    with pytest.raises(InputError, match=r"not 1e\+20"):
+        export(flow, "diffusers", steps=2)
+    assert export(flow, "diffusers", steps=2, shift=2).document()["shift"] == 2.0
+
+
+def test_a_flow_has_no_table():
     with pytest.raises(InputError, match="a flow model has no such table"):
         export(flow_artifact(), "diffusers", steps=3, table="sd")
 

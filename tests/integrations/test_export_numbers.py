@@ -90,6 +90,13 @@ def test_a_flow_shifted_again_is_the_artifacts(levels, shift):
     np.testing.assert_allclose(shift * before / (1 + (shift - 1) * before), levels, rtol=1e-12)
 
 
+def test_a_shift_that_is_undone_in_float32_leaves_its_numbers_apart():
+    flow = artifact((1.0, 0.99999, 0.5, 0.0), domain="flow", sigma_min=0.01)
+    assert len(export(flow, "diffusers", steps=3).values) == 3
+    with pytest.raises(InputError, match=r"in float32, which cannot tell 1\.0 and 0\.99999998"):
+        export(flow, "diffusers", steps=3, shift=0.001)
+
+
 @pytest.mark.parametrize("target", ["comfyui", "diffusers", "a1111"])
 @pytest.mark.parametrize("grid", [(80.0, 80.0 - 1e-9, 0.0), (80.0, 1e-60, 0.0), (1e60, 1.0, 0.0)])
 def test_a_host_of_float32_is_not_given_what_it_cannot_tell_apart(grid, target):
@@ -181,6 +188,10 @@ def test_a_schedule_that_the_table_cannot_hold_has_no_timesteps(grid, why):
         ('{"beta_schedule": "linear", "beta_start": "a"}', "that is no number"),
         ('{"beta_schedule": "linear", "num_train_timesteps": 1}', "which make no table"),
         ('{"beta_schedule": "linear", "beta_end": 2.0}', "which make no table"),
+        ('{"beta_schedule": "linear", "num_train_timesteps": 1e400}', "that is no number"),
+        ('{"beta_schedule": "linear", "beta_end": 1' + 400 * "0" + "}", "that is no number"),
+        ('{"trained_betas": "linear", "beta_schedule": "linear"}', "trained_betas that are no list of numbers"),
+        ('{"trained_betas": [0.1, NaN]}', "trained_betas that are no list of numbers"),
         ('{"trained_betas": [0.1, 1.5]}', "The betas are not between 0 and 1"),
         ('{"trained_betas": [0.1]}', "does not rise"),
         ('{"trained_betas": []}', "does not rise"),
@@ -197,7 +208,7 @@ def test_a_table_is_a_name_or_a_file(tmp_path):
     with pytest.raises(UnknownNameError, match=r"Unknown table 'sdx'. Did you mean sd\?"):
         find_table("sdx")
     with pytest.raises(InputError, match=r"Cannot read .*absent\.json"):
-        find_table(str(tmp_path / "absent.json"))
+        find_table(tmp_path / "absent.json")
     config = {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02}
     (tmp_path / "a.json").write_text(json.dumps(config), encoding="utf-8")
     assert find_table(str(tmp_path / "a.json")).sigmas == find_table("ddpm").sigmas
