@@ -73,9 +73,8 @@ def _violations(value: Any, schema: Mapping[str, Any], path: str, defs: Mapping[
         yield path, f"{value!r} is not one of {schema['enum']!r}"
     if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
         yield path, f"{value!r} does not match {schema['pattern']!r}"
-    for keyword in LIMITS.keys() & schema.keys():
-        kind, measure, holds, words = LIMITS[keyword]
-        if TYPES[kind](value) and not holds(measure(value), schema[keyword]):
+    for keyword, (kind, measure, holds, words) in LIMITS.items():
+        if keyword in schema and TYPES[kind](value) and not holds(measure(value), schema[keyword]):
             yield path, f"{value!r} {words} {schema[keyword]!r}"
     if isinstance(value, dict):
         yield from _object_violations(value, schema, path, defs)
