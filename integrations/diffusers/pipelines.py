@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from numbers import Real
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import torch
@@ -17,6 +18,7 @@ import artc
 from artc.artifact import Artifact
 from artc.errors import InputError
 
+from .host import diffusers_package
 from .kinds import kind_for
 
 if TYPE_CHECKING:
@@ -64,25 +66,50 @@ def compile_pipeline(
 
     Raises InputError for a pipeline of another kind, or prompts that it cannot encode; what `artc.compile` raises.
     """
-    guidance = None if guidance is None or guidance <= 1 else float(guidance)
+    if not isinstance(getattr(pipe, "unet", None), diffusers_package().UNet2DConditionModel):
+        hint = "artc.score_model and artc.adapt describe any other denoiser to artc.compile."
+        what = f"{type(pipe).__name__} has no UNet2DConditionModel, as pipelines of Stable Diffusion and SDXL do."
+        raise InputError(what, hint=hint)
+    scale = _scale(guidance)
     given = (prompt_embeds, negative_prompt_embeds, pooled_prompt_embeds, negative_pooled_prompt_embeds)
     embeddings = {name: tensor for name, tensor in zip(EMBEDDINGS, given, strict=True) if tensor is not None}
     if (prompts is None) == (prompt_embeds is None):
         raise InputError("What is to be drawn? Give prompts or prompt_embeds, one of them.")
+    if negative_prompt if prompts is None else embeddings:
+        raise InputError("Give prompts, or embeddings ready made; a negative prompt in the same way.")
     solvers = kind_for(pipe.scheduler, None).solver if solver is None else solver
     if prompts is not None:
-        texts = [prompts] if isinstance(prompts, str) else list(prompts)
-        embeddings = _encoded(pipe, texts, negative_prompt, guided=guidance is not None)
+        embeddings = _encoded(pipe, _texts(prompts), negative_prompt, guided=scale is not None)
     model = artc.from_pipeline(pipe, **embeddings, height=height, width=width, name=name)
     with _shown(pipe, on_update) as show:
         return artc.compile(
             model,
             nfe=nfe,
             solver=solvers if isinstance(solvers, str) else tuple(solvers),
-            guidance=guidance,
+            guidance=scale,
             on_update=show,
             **options,
         )
+
+
+def _scale(guidance: Any) -> float | None:
+    """The scale of guidance, None where the pipeline has none; raises InputError for what is no number."""
+    if guidance is None:
+        return None
+    if not isinstance(guidance, Real):
+        raise InputError(f"The guidance scale must be a number, not {guidance!r}.")
+    return None if guidance <= 1 else float(guidance)
+
+
+def _texts(prompts: Any) -> list[str]:
+    """The prompts one by one; raises InputError when there are none, or they are no texts."""
+    texts = list(prompts) if isinstance(prompts, Iterable) and not isinstance(prompts, str) else [prompts]
+    if not texts:
+        raise InputError("There are no prompts.", hint="Give some like those that will be drawn.")
+    for text in texts:
+        if not isinstance(text, str):
+            raise InputError(f"A prompt is a text, not {type(text).__name__}.")
+    return texts
 
 
 @torch.no_grad()
@@ -93,8 +120,6 @@ def _encoded(pipe: Any, texts: list[str], negative: str | None, *, guided: bool)
         raise InputError(
             f"{type(pipe).__name__} has no text encoder.", hint="Give it prompt_embeds instead of prompts."
         )
-    if not texts:
-        raise InputError("There are no prompts.", hint="Give some like those that will be drawn.")
     found = [
         pipe.encode_prompt(
             prompt=text,

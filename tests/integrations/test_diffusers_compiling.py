@@ -19,7 +19,8 @@ pytest.importorskip("transformers", reason="pipelines of diffusers need transfor
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers.*")
 
 README = Path(__file__).parents[2] / "integrations" / "diffusers" / "README.md"
-QUICK = {"method": "closed-form", "trajectories": 8, "refine": False}
+QUICK = {"method": "closed-form", "trajectories": 8, "nodes": 16, "checks": 2, "teacher_steps": 2, "refine": False}
+"""A compilation of a moment, whose result is good for nothing."""
 PROMPTS = ["a cat", "a tree", "a hat"]
 
 
@@ -105,10 +106,20 @@ def test_progress_is_shown_in_the_bars_of_the_pipeline(monkeypatch):
         (stable_diffusion, {"prompts": ["a"], **embeddings()}, "What is to be drawn?"),
         (
             stable_diffusion,
+            {"prompts": ["a"], "negative_prompt_embeds": embeddings()["negative_prompt_embeds"]},
+            "Give prompts, or embeddings ready made; a negative prompt in the same way.",
+        ),
+        (stable_diffusion, {**embeddings(), "negative_prompt": "a dog"}, "a negative prompt in the same way."),
+        (stable_diffusion, {"prompts": ["a", 5]}, "A prompt is a text, not int."),
+        (stable_diffusion, {"prompts": 5}, "A prompt is a text, not int."),
+        (stable_diffusion, {**embeddings(), "guidance": "7.5"}, "The guidance scale must be a number, not '7.5'."),
+        (
+            stable_diffusion,
             {"prompt_embeds": embeddings()["prompt_embeds"], "trajectory": 3},
             "ScoreModel states its trajectory",
         ),
-        (flux, embeddings(), "FluxPipeline has no UNet2DConditionModel"),
+        (flux, {"prompts": "a cat"}, "FluxPipeline has no UNet2DConditionModel"),
+        (object, {"prompts": "a cat"}, "object has no UNet2DConditionModel"),
     ],
 )
 def test_what_it_cannot_compile_is_refused(make, arguments, complaint):
