@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from artc.arguments import whole
 from artc.artifact import Artifact, Schedule
 from artc.errors import BudgetError, InputError
 
@@ -52,21 +53,20 @@ def scheduled(
         InputError: for a scheduler that walks no grid, settings that make no sense of one, a model that writes noise
             the other way, or sigmas outside of the scheduler's range.
     """
-    artifact, kind = opened(artifact), kind_for(scheduler, solver)
-    host = host_model(scheduler)
+    kind, artifact = kind_for(scheduler, solver), opened(artifact)
     schedules = _chosen(artifact, kind, nfe, steps, resample=resample)
-    notices = [notice for one in schedules for notice in check_fit(artifact.model, one.sigmas, host)]
-    check_settings(kind, scheduler.config)
+    notices = check_fit(artifact.model, (artifact.model.sigma_max, 0.0), host_model(scheduler))
     config = {
         **{name: value for name, value in scheduler.config.items() if name not in ("art", "_use_default_values")},
         "_class_name": type(scheduler).__name__.removeprefix(PREFIX),
     }
     if "final_sigmas_type" in config:
         config["final_sigmas_type"] = "zero"  # DPM-Solver++ looks here whether its last step ends in 0
+    check_settings(kind, config)
     art = kept(artifact, schedules, kind.solver, resample=resample).document()
     made = scheduler_class(kind.ours).from_config(config, art=art)
     _check_same_noise(scheduler, made)
-    for notice in dict.fromkeys(notices):
+    for notice in notices:
         warnings.warn(notice, stacklevel=2)
     return made
 
@@ -91,13 +91,14 @@ def sigmas_for(
 
     Raises InputError for another scheduler, or one that makes something else of any list; BudgetError as `scheduled`.
     """
-    artifact, kind, config = opened(artifact), kind_of(scheduler), getattr(scheduler, "config", {})
+    kind, config = kind_of(scheduler), getattr(scheduler, "config", {})
     stock = kind is not None and type(scheduler).__name__ == kind.name
     if kind is None or not stock or kind.sampler != "euler" or kind.noise == "log":
         raise InputError(
             f"{type(scheduler).__name__} takes no list of sigmas as it is.",
             hint="`scheduled` makes a scheduler that walks the grid by itself.",
         )
+    artifact = opened(artifact)
     schedule = schedule_for(artifact, kind.sampler, nfe=nfe, steps=steps, resample=resample)
     check_fit(artifact.model, schedule.sigmas, host_model(scheduler))
     check_settings(kind, config)
@@ -113,10 +114,7 @@ def sigmas_for(
         )
     factor = float(scheduler.shift)
     if config.get("use_dynamic_shifting"):
-        if mu is None:
-            hint = "Give the mu of the pipeline for your size of image, or use `scheduled`, which needs none."
-            raise InputError("With dynamic shifting the list depends on mu.", hint=hint)
-        factor = math.exp(mu) if config.get("time_shift_type", "exponential") == "exponential" else mu
+        factor = _factor(mu, linear=config.get("time_shift_type") == "linear")
     return [sigma / (factor - (factor - 1) * sigma) for sigma in schedule.sigmas[:-1]]
 
 
@@ -132,7 +130,7 @@ def _chosen(
     if nfe is not None and steps is not None:
         raise BudgetError("Give the NFE or the steps, one of them.")
     if nfe is not None or steps is not None:
-        calls, counts = _several(nfe), _several(steps)
+        calls, counts = _several(nfe, "NFE"), _several(steps, "number of steps")
         return [schedule_for(artifact, kind.sampler, nfe=n, resample=resample) for n in calls] + [
             schedule_for(artifact, kind.sampler, steps=n, resample=resample) for n in counts
         ]
@@ -146,10 +144,29 @@ def _chosen(
     return held
 
 
-def _several(given: int | Iterable[int] | None) -> list[int]:
+def _several(given: Any, what: str) -> list[int]:
+    """Budgets, each once; raises BudgetError or InputError for one that is no whole number, or when there is none."""
     if given is None:
         return []
-    return list(dict.fromkeys(given)) if isinstance(given, Iterable) else [given]
+    values = given if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    found = list(dict.fromkeys(whole(value, what) for value in values))
+    if not found:
+        raise BudgetError(f"The list holds no {what}.", hint="Leave it out to keep all that there are.")
+    return found
+
+
+def _factor(mu: float | None, *, linear: bool) -> float:
+    """The factor of a dynamic shift; raises InputError for a mu that is none."""
+    hint = "Give the mu of the pipeline for your size of image, or use `scheduled`, which needs none."
+    if mu is None:
+        raise InputError("With dynamic shifting the list depends on mu.", hint=hint)
+    try:
+        factor = float(mu if linear else math.exp(mu))
+    except (TypeError, ValueError, OverflowError):
+        factor = math.nan
+    if not 0 < factor < math.inf:
+        raise InputError(f"There is no shift by mu = {mu!r}.", hint=hint)
+    return factor
 
 
 def _check_same_noise(before: Any, after: Any) -> None:

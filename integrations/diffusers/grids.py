@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from artc.artifact import Artifact, ModelInfo, Schedule, Warp
 from artc.artifact.codec import from_document, to_document
-from artc.errors import BudgetError, InputError
+from artc.errors import ArtcError, BudgetError, InputError
+
+from ..fitting import DOMAINS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +33,6 @@ class Grids:
     schedules: tuple[Schedule, ...]
     warp: Warp | None = field(default=None, metadata={"optional": True})
     extra: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def start(self) -> float:
-        """The sigma at which every grid starts."""
-        return self.schedules[0].sigmas[0] if self.schedules else self.model.sigma_max
 
     def sigmas(self, steps: int) -> NDArray[np.float64]:
         """The grid of so many steps, float64 `(steps + 1,)`; raises BudgetError that lists those there are."""
@@ -65,16 +62,24 @@ def kept(artifact: Artifact, schedules: Sequence[Schedule], solver: str, *, resa
 
 
 def grids_of(document: object) -> Grids:
-    """Read the entry back; raises InputError for one that is none, ArtifactError for a grid that is none."""
+    """Read the entry back, which anybody may have edited; raises InputError for one that makes no sense."""
     if document is None:
         raise InputError("A scheduler of artc was made without its grids.", hint="Make it with `scheduled`.")
+    hint = "Make the scheduler again with `scheduled`."
+    defect = ""
     try:
         grids = from_document(Grids, document)  # type: ignore[arg-type]  # whatever it is, it was asked for
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"The entry 'art' of the scheduler's configuration cannot be read ({error!r}).",
-            hint="Make the scheduler again with `scheduled`.",
-        ) from error
-    if not grids.schedules and grids.warp is None:
-        raise InputError("The scheduler's configuration holds no grid.", hint="Make it again with `scheduled`.")
+        starts = {one.sigmas[0] for one in grids.schedules} | ({grids.warp.sigma_max} if grids.warp else set())
+        sound = starts <= {grids.model.sigma_max} and all(one.solver == grids.solver for one in grids.schedules)
+        defect = "" if sound and grids.model.domain in DOMAINS else "its parts contradict each other"
+    except KeyError as error:
+        defect = f"there is no {error}"
+    except ArtcError as error:
+        defect = error.message.removesuffix(".")
+    except (TypeError, ValueError, AttributeError):
+        defect = "something in it is not what should be there"
+    if defect:
+        raise InputError(f"The entry 'art' of the scheduler's configuration makes no sense: {defect}.", hint=hint)
+    if not starts:
+        raise InputError("The scheduler's configuration holds no grid.", hint=hint)
     return grids

@@ -88,7 +88,7 @@ def kind_of(scheduler: Any) -> Kind | None:
     """The kind of a scheduler of diffusers or of ours; None for any other, a user's own subclass among them."""
     kind = type(scheduler)
     home = str(kind.__module__).partition(".")[0]
-    return KINDS.get(kind.__name__.removeprefix(PREFIX)) if home in ("diffusers", "artc", "integrations") else None
+    return KINDS.get(kind.__name__.removeprefix(PREFIX)) if home in ("diffusers", "artc") else None
 
 
 def kind_for(scheduler: Any, solver: str | None) -> Kind:
@@ -96,20 +96,34 @@ def kind_for(scheduler: Any, solver: str | None) -> Kind:
 
     Raises InputError for a scheduler of which none can be made, UnknownNameError for a solver that none walks.
     """
-    if not hasattr(scheduler, "set_timesteps") or not hasattr(scheduler, "config"):
-        what = type(scheduler).__name__
-        hint = "Give the pipeline's scheduler, pipe.scheduler." if hasattr(scheduler, "scheduler") else ""
-        raise InputError(f"{what} is no scheduler of diffusers.", hint=hint)
+    name = type(scheduler).__name__
+    if isinstance(scheduler, type) or not hasattr(scheduler, "set_timesteps") or not hasattr(scheduler, "config"):
+        what = f"The class {scheduler.__name__}" if isinstance(scheduler, type) else name
+        raise InputError(f"{what} is no scheduler of diffusers.", hint="Give that of the pipeline, pipe.scheduler.")
+    if not (solver is None or isinstance(solver, str)):
+        raise InputError(f"A solver is a name, not {type(solver).__name__}.")
     own, noise = kind_of(scheduler), noise_of(scheduler)
-    if own is not None and solver in (None, own.solver):
-        return own
     known = {kind.solver: kind for kind in reversed(KINDS.values()) if kind.noise == noise}
+    if not _changeable(scheduler):
+        known = {}
+    if own is not None:
+        known[own.solver] = own
+        solver = own.solver if solver is None else solver
     if solver is None:
         names = " or ".join(f"solver={name!r}" for name in sorted(known))
-        raise InputError(f"{type(scheduler).__name__} walks no compiled grid.", hint=f"Another can: give {names}.")
+        raise InputError(f"{name} walks no compiled grid.", hint=f"Another can: give {names}." if known else "")
     if solver not in known:
-        raise UnknownNameError(f"solver for {type(scheduler).__name__}", solver, known)
+        raise UnknownNameError(f"solver for {name}", solver, known)
     return known[solver]
+
+
+def _changeable(scheduler: Any) -> bool:
+    """Whether another class can sample the network of this scheduler: it must understand what the network predicts."""
+    own, noise = kind_of(scheduler), noise_of(scheduler)
+    if noise == "flow":  # FlowMatchEuler and FlowMatchHeun know no other
+        return bool(scheduler.config.get("prediction_type", "flow_prediction") == "flow_prediction")
+    # EulerDiscrete with the times of EDM has preconditioning of its own.
+    return noise == "table" or (own is not None and own.noise == "log")
 
 
 def noise_of(scheduler: Any) -> Noise:
@@ -155,6 +169,8 @@ def timesteps_of(scheduler: Any, sigmas: NDArray[np.float64]) -> NDArray[np.floa
 def check_settings(kind: Kind, config: Mapping[str, Any]) -> None:
     """Raise InputError for settings with which this scheduler makes no sense of a grid that ends in 0."""
     flawed: dict[str, tuple[object, ...]] = {"algorithm_type": ("dpmsolver", "sde-dpmsolver"), "invert_sigmas": (True,)}
+    if kind.sampler == "dpmpp_2m":  # it looks here whether the last step ends in 0, and so has order 1
+        flawed |= {"final_sigmas_type": ("sigma_min",)}
     if kind.sampler == "uni_pc":  # each multiplies the infinite lambda of the last step with a zero
         flawed |= {"lower_order_final": (False,), "predict_x0": (False,), "solver_type": ("bh1",)}
     for name, values in flawed.items():

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from artc.arguments import whole
 from artc.errors import InputError
 
 from ..fitting import check_fit
@@ -67,6 +68,7 @@ def _subclass(kind: Kind, base: Any) -> Any:
         sigmas: Any
         timesteps: Any
         _grids: Grids | None = None  # until then it is the scheduler of diffusers, whose own __init__ may need to be
+        _miscounted = False
 
         def __init__(self, *args: Any, art: Any = None, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
@@ -77,18 +79,17 @@ def _subclass(kind: Kind, base: Any) -> Any:
                     f"{kind.name} walks schedules for {kind.solver}, and these are for {grids.solver}.",
                     hint="Make the scheduler anew, with `scheduled` and the artifact.",
                 )
-            for schedule in grids.schedules:
-                check_fit(grids.model, schedule.sigmas, host_model(self))
-                self._placed(np.asarray(schedule.sigmas))
-            self.register_to_config(art=art)
             self._grids = grids
+            for sigmas in ((grids.model.sigma_max, 0.0), *(schedule.sigmas for schedule in grids.schedules)):
+                self._placed(np.asarray(sigmas))
+            self.register_to_config(art=art)
 
         @property
         def init_noise_sigma(self) -> float:
             """Standard deviation of the initial noise, in the coordinates of the scheduler."""
             if self._grids is None:
                 return 1.0
-            first = self._grids.start
+            first = self._grids.model.sigma_max
             return first / (1 + first**2) ** 0.5 if kind.preserving and noise_of(self) == "table" else first
 
         @init_noise_sigma.setter
@@ -116,17 +117,33 @@ def _subclass(kind: Kind, base: Any) -> Any:
                 return
             if more:
                 raise InputError(f"{kind.ours}.set_timesteps takes all but the steps and the device by their names.")
-            steps = _asked(num_inference_steps, sigmas, timesteps, kind.name)
+            steps = _asked(self, num_inference_steps, sigmas, timesteps)
             grid, told = self._placed(self._grids.sigmas(steps))
             shifting = kind.name in DEMAND_MU and self.config.use_dynamic_shifting
             with np.errstate(all="ignore"):  # of a grid that is thrown away
                 super().set_timesteps(steps, device, **({"mu": 1.0} if shifting else {}))
+            self._miscounted = base.order == 2 and sigmas is not None
             self.num_inference_steps = steps
             self.sigmas = grid.to(self.sigmas)
             self.timesteps = told.to(self.timesteps.device)
 
+        def set_begin_index(self, begin_index: int = 0) -> None:
+            """Start further down, as image to image does; raises InputError where that would be somewhere else."""
+            if self._miscounted and begin_index:
+                raise InputError(
+                    f"This pipeline takes the {len(self.timesteps)} calls of Heun for as many steps, and would start "
+                    f"elsewhere than its strength says.",
+                    hint="Use solver='euler' for image to image.",
+                )
+            super().set_begin_index(begin_index)
+
         def _placed(self, sigmas: NDArray[np.float64]) -> tuple[torch.Tensor, torch.Tensor]:
-            """A grid and its timesteps, float32, in the layout that the scheduler's steps expect."""
+            """A grid and its timesteps, float32, in the layout that the scheduler's steps expect.
+
+            Raises InputError for one that the network does not know, or that float32 cannot hold.
+            """
+            assert self._grids is not None
+            check_fit(self._grids.model, sigmas, host_model(self))
             if kind.sampler == "uni_pc" and noise_of(self) == "flow":
                 sigmas = np.minimum(sigmas, CLIPPED)
             nodes = sigmas[:-1].astype(np.float32)
@@ -142,19 +159,29 @@ def _subclass(kind: Kind, base: Any) -> Any:
     return Scheduler
 
 
-def _asked(steps: int | None, sigmas: Any, timesteps: Any, name: str) -> int:
+def _asked(scheduler: Any, steps: int | None, sigmas: Any, timesteps: Any) -> int:
     """The number of steps that a pipeline asks for; raises InputError where it asks for a grid of its own."""
     if sigmas is None and timesteps is None:
         if steps is None:
             raise InputError("How many steps?", hint="Give num_inference_steps.")
-        return int(steps)
-    if sigmas is not None:
-        given = np.asarray(sigmas, dtype=np.float64).ravel()
-        top = given[0] if len(given) else 0.0
-        ramp = top * (1 - np.arange(len(given)) / max(len(given), 1))
-        if top > 0.99 and steps in (None, len(given)) and np.allclose(given, ramp, rtol=0, atol=SAME):
-            return len(given)
+        return whole(steps, "number of steps")
+    count = len(sigmas) if noise_of(scheduler) == "flow" and _is_ramp(sigmas, scheduler.config) else 0
+    if count and steps in (None, count):
+        return count
+    name = type(scheduler).__name__.removeprefix(PREFIX)
     raise InputError(
         f"This {name} walks compiled grids, and was given another.",
         hint="Leave sigmas and timesteps out, or use the scheduler of diffusers; `sigmas_for` makes a list for it.",
     )
+
+
+def _is_ramp(sigmas: Any, config: Any) -> bool:
+    """Whether pipelines of flows send this where nobody chose any: even, from 1 down to 1 / N or the last timestep."""
+    try:
+        given = np.asarray(sigmas, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    if given.ndim != 1 or not len(given) or not (abs(given[0] - 1) <= SAME and given[-1] > 0):
+        return False
+    ends = (1 / len(given), 1 / config.num_train_timesteps)
+    return any(np.allclose(given, np.linspace(given[0], end, len(given)), rtol=0, atol=SAME) for end in ends)

@@ -1,5 +1,6 @@
 """The list of sigmas that a scheduler of diffusers turns into the compiled grid."""
 
+import math
 import re
 
 import numpy as np
@@ -63,6 +64,14 @@ def test_a_list_that_ends_at_shift_terminal_is_exact():
 def test_where_a_list_would_be_changed_there_is_none(make, complaint):
     with pytest.raises(InputError, match=re.escape(complaint)):
         sigmas_for(make(), artifact_of(nodes(4, FLOW_GRID), domain="flow"), steps=4)
+
+
+@pytest.mark.parametrize("mu", ["1", math.nan, math.inf, -math.inf, 1e4, -1.0, 0.0])
+def test_a_mu_that_shifts_to_nowhere_is_refused(mu):
+    linear = mu in (-1.0, 0.0)  # as an exponent they are good
+    stock = flow(use_dynamic_shifting=True, time_shift_type="linear" if linear else "exponential")
+    with pytest.raises(InputError, match=f"There is no shift by mu = {mu!r}"):
+        sigmas_for(stock, artifact_of(nodes(4, FLOW_GRID), domain="flow"), steps=4, mu=mu)
 
 
 def test_a_scheduler_that_walks_a_grid_takes_no_list():

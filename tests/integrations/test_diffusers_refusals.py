@@ -1,13 +1,16 @@
 """What would run to the end and draw something wrong is refused with a sentence."""
 
 import json
+import math
 import subprocess
 import sys
 
+import artc.integrations.diffusers as room
+import numpy as np
 import pytest
-from artc.integrations.diffusers import scheduled
+from artc.integrations.diffusers import scheduled, schedulers
 
-from artc.errors import ArtifactError, BudgetError, InputError
+from artc.errors import BudgetError, InputError, UnknownNameError
 from tests.integrations.diffusers_loops import FLOW_GRID, GRID, SD, artifact_of, flow, nodes, of
 from tests.tiny_diffusers import diffusers, offline  # noqa: F401  # offline works by being here
 
@@ -22,11 +25,23 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
         ("Heun", {"nfe": 4}, "heun cannot make exactly 4 denoiser calls"),
         ("Euler", {"nfe": 3, "steps": 3}, "Give the NFE or the steps, one of them"),
         ("UniPCMultistep", {}, "walks schedules for dpmpp_2m, and the artifact holds them for euler, heun"),
+        ("Euler", {"nfe": []}, "The list holds no NFE. Leave it out"),
+        ("Euler", {"nfe": "3"}, "NFE must be a whole number of at least 1, not '3'"),
+        ("Euler", {"nfe": [3, True]}, "NFE must be a whole number of at least 1, not True"),
+        ("Euler", {"nfe": 3.0, "resample": True}, "NFE must be a whole number"),
+        ("Euler", {"steps": "3", "resample": True}, "number of steps must be a whole number"),
     ],
 )
 def test_a_budget_that_is_not_there_is_refused(name, arguments, complaint):
-    with pytest.raises(BudgetError, match=complaint):
+    with pytest.raises((BudgetError, InputError), match=complaint):
         scheduled(of(name), artifact_of(nodes(3), solvers=("euler", "heun")), **arguments)
+
+
+@pytest.mark.parametrize("steps", ["3", 3.5, True, 0, [3]])
+def test_a_number_of_steps_is_a_whole_number(steps):
+    made = scheduled(of("Euler"), artifact_of(nodes(3)), resample=True)
+    with pytest.raises(InputError, match="number of steps must be a whole number of at least 1, not"):
+        made.set_timesteps(steps)
 
 
 UNIPC = "UniPCMultistep"
@@ -57,6 +72,7 @@ CLOSE = (14.0, 14.0 - 1e-9, 3.0)
         (diffusers.DEISMultistepScheduler, GRID, "DEISMultistepScheduler walks no compiled grid"),
         (diffusers.FlowMatchLCMScheduler, FLOW_GRID, "is not one that artc knows the noise of"),
         (object, GRID, "object is no scheduler of diffusers"),
+        (lambda: diffusers.EulerDiscreteScheduler, GRID, "The class EulerDiscreteScheduler is no scheduler"),
     ],
 )
 def test_what_would_end_in_a_wrong_picture_is_refused_with_a_sentence(make, sigmas, complaint):
@@ -73,11 +89,60 @@ def test_dpm_solver_without_the_second_plus_is_refused():
         scheduled(stock, artifact_of(nodes(3)))
 
 
+@pytest.mark.parametrize(
+    ("domain", "sigmas", "complaint"),
+    [
+        ("ve", (80.0, 3.0, 0.0), "starts at sigma = 80, and DPMSolverMultistepScheduler knows"),
+        ("flow", (*FLOW_GRID, 0.0), "Its sigmas mean nothing there"),
+    ],
+)
+def test_with_resample_and_no_grid_at_all_the_model_must_fit(domain, sigmas, complaint):
+    artifact = artifact_of(sigmas, solvers=("heun",), domain=domain)
+    with pytest.raises(InputError, match=complaint):
+        scheduled(of("DPMSolverMultistep"), artifact, resample=True)
+
+
+def test_a_grid_made_from_the_warp_that_leaves_the_range_is_refused():
+    """The warp goes from 2.92 at 0.4 down to 0 at 1, linear in ln(1 + sigma / 0.5): at 0.99 it is 0.01628."""
+    made = scheduled(of("Euler"), artifact_of((14.6, 3.0, 0.0), sigma_min=1e-3), resample=True)
+    made.set_timesteps(50)
+    with pytest.raises(InputError, match=r"goes down to sigma = 0\.01628\d*, and EulerDiscreteScheduler knows"):
+        made.set_timesteps(100)
+
+
+@pytest.mark.parametrize(
+    ("make", "solver", "complaint"),
+    [
+        (lambda: of("Euler"), 5, "A solver is a name, not int"),
+        # EulerDiscrete with the times of EDM scales its network otherwise than the schedulers of EDM theirs.
+        (
+            lambda: diffusers.EulerDiscreteScheduler(timestep_type="continuous", prediction_type="v_prediction"),
+            "dpmpp_2m",
+            r"solver for EulerDiscreteScheduler 'dpmpp_2m'\. Known: euler\.",
+        ),
+        # The schedulers of flows know networks that predict n - x0, and no others.
+        (
+            lambda: diffusers.UniPCMultistepScheduler(use_flow_sigmas=True, prediction_type="epsilon"),
+            "euler",
+            r"solver for UniPCMultistepScheduler 'euler'\. Known: dpmpp_2m\.",
+        ),
+        (
+            lambda: diffusers.DPMSolverSinglestepScheduler(use_flow_sigmas=True, prediction_type="sample"),
+            None,
+            r"DPMSolverSinglestepScheduler walks no compiled grid\.$",
+        ),
+    ],
+)
+def test_another_class_that_would_misread_the_network_is_not_made(make, solver, complaint):
+    with pytest.raises((InputError, UnknownNameError), match=complaint):
+        scheduled(make(), artifact_of(nodes(3)), solver=solver)
+
+
 def test_a_pipeline_is_asked_for_its_scheduler():
     class Pipeline:
         scheduler = of("Euler")
 
-    with pytest.raises(InputError, match=r"Pipeline is no scheduler of diffusers\. Give the pipeline's scheduler"):
+    with pytest.raises(InputError, match=r"Pipeline is no scheduler of diffusers\. Give that of the pipeline, pipe\."):
         scheduled(Pipeline(), artifact_of(nodes(3)))
 
 
@@ -95,41 +160,89 @@ def test_a_grid_that_starts_low_is_walked_with_a_warning():
     assert made.init_noise_sigma == 5.0
 
 
-@pytest.mark.parametrize("given", [[1.0, 0.9, 0.2], [0.9, 0.6, 0.3], [1.0, 0.667, 0.333, 0.0], []])
+@pytest.mark.parametrize(
+    "given",
+    [[1.0, 0.9, 0.2], [0.9, 0.6, 0.3], [1.0, 0.667, 0.333, 0.0], [5.0, 3.333, 1.667], [], [None], ["a"], 1.0, [[1.0]]],
+)
 def test_sigmas_of_ones_own_are_refused_and_not_ignored(given):
-    made = scheduled(flow(), artifact_of((*FLOW_GRID[:3], 0.0), domain="flow"))
+    made = scheduled(flow(), artifact_of((*FLOW_GRID[:3], 0.0), (*FLOW_GRID[:4], 0.0), domain="flow"))
     with pytest.raises(InputError, match="This FlowMatchEulerDiscreteScheduler walks compiled grids, and was"):
         made.set_timesteps(sigmas=given)
-    with pytest.raises(InputError, match="was given another"):
-        scheduled(of("Euler"), artifact_of(nodes(3))).set_timesteps(timesteps=[999, 500, 1])
-    made.set_timesteps(sigmas=[1.0, 0.667, 0.333], mu=3.0)
+
+
+@pytest.mark.parametrize(
+    "given", [[1.0, 0.667, 0.333], np.linspace(1, 1 / 3, 3), [0.999, 0.666, 0.333], [1, 0.5, 1e-3]]
+)
+def test_what_pipelines_of_flows_send_when_nobody_chose_any_stands_for_the_grid(given):
+    """[1, 0.5, 0.001] is that of CogView4: whole timesteps from 1000 to 1."""
+    made = scheduled(flow(), artifact_of((*FLOW_GRID[:3], 0.0), (*FLOW_GRID[:4], 0.0), domain="flow"))
+    made.set_timesteps(sigmas=given, mu=3.0)
     assert made.sigmas.tolist() == pytest.approx([*FLOW_GRID[:3], 0.0])
+    with pytest.raises(InputError, match="was given another"):
+        made.set_timesteps(4, sigmas=given)
+    with pytest.raises(InputError, match="was given another"):  # where no pipeline sends one
+        scheduled(of("Euler"), artifact_of(nodes(3))).set_timesteps(sigmas=given)
+
+
+def test_timesteps_of_ones_own_are_refused():
+    made = scheduled(of("Euler"), artifact_of(nodes(3)))
+    with pytest.raises(InputError, match="was given another"):
+        made.set_timesteps(timesteps=[999, 500, 1])
     with pytest.raises(InputError, match="How many steps"):
         made.set_timesteps()
     with pytest.raises(InputError, match="all but the steps and the device by their names"):
         made.set_timesteps(3, "cpu", [0.5])
 
 
+def put(*path, to):
+    """A change of a document: the value at this path becomes another."""
+
+    def change(document):
+        for key in path[:-1]:
+            document = document[key]
+        document[path[-1]] = to
+
+    return change
+
+
 @pytest.mark.parametrize(
-    ("change", "kind", "complaint"),
+    ("change", "complaint"),
     [
-        (lambda art: art.pop("model"), InputError, "The entry 'art' of the scheduler's configuration cannot be read"),
-        (lambda art: art["schedules"].clear(), InputError, "holds no grid"),
-        (lambda art: art["schedules"][0]["sigmas"].__setitem__(1, 99.0), ArtifactError, "decrease strictly"),
-        (lambda art: art["schedules"][0]["sigmas"].__setitem__(0, 99.0), InputError, "starts at sigma = 99"),
-        (lambda art: art["model"].update(domain="flow"), InputError, "Its sigmas mean nothing there"),
-        (lambda art: art.update(solver="heun"), InputError, "walks schedules for euler, and these are for heun"),
+        (
+            lambda document: document["art"].pop("model"),
+            "'art' of the scheduler's configuration makes no sense: there is no 'model'",
+        ),
+        (put("art", "model", to=None), "makes no sense: something in it is not what should be there"),
+        (put("art", "schedules", to=[None]), "something in it is not what should be there"),
+        (put("art", "schedules", 0, "sigmas", to="ab"), "something in it is not what should be there"),
+        (put("art", "schedules", to=[]), "holds no grid"),
+        (put("art", "schedules", 0, "sigmas", 1, to=99.0), "decrease strictly, and 99"),
+        (put("art", "schedules", 0, "sigmas", 1, to=math.nan), "decrease strictly, and nan"),
+        (put("art", "schedules", 0, "sigmas", 0, to=12.0), "its parts contradict each other"),
+        (put("art", "model", "sigma_max", to=12.0), "its parts contradict each other"),
+        (put("art", "model", "domain", to="vp"), "its parts contradict each other"),
+        (put("art", "schedules", 0, "solver", to="dpmpp_2m"), "its parts contradict each other"),
+        (put("art", "warp", to={"clock": [0, 1], "sigma": [12.0, 0], "offset": 1}), "its parts contradict each other"),
+        (put("art", "warp", to={"clock": [0, 1], "sigma": [14.6, 1], "offset": 1}), "must be exactly 0, not 1"),
+        (put("art", "model", "domain", to="flow"), "Its sigmas mean nothing there"),
+        (put("beta_end", to=0.001), "starts at sigma = 14.6, and EulerDiscreteScheduler knows"),
     ],
 )
-def test_a_saved_configuration_that_was_changed_is_checked_again(change, kind, complaint, tmp_path):
+def test_a_saved_configuration_that_was_changed_is_checked_again(change, complaint, tmp_path):
     made = scheduled(of("Euler"), artifact_of(nodes(3)))
     made.save_pretrained(tmp_path)
     file = tmp_path / "scheduler_config.json"
     document = json.loads(file.read_text())
-    change(document["art"])
+    change(document)
     file.write_text(json.dumps(document))
-    with pytest.raises(kind, match=complaint):
+    with pytest.raises(InputError, match=complaint):
         type(made).from_pretrained(tmp_path)
+
+
+def test_the_grids_of_another_solver_are_refused():
+    made = scheduled(of("Euler"), artifact_of(nodes(3)))
+    with pytest.raises(InputError, match="HeunDiscreteScheduler walks schedules for heun, and these are for euler"):
+        room.ArtHeunDiscreteScheduler.from_config(made.config)
 
 
 def test_settings_changed_afterwards_are_checked_again():
@@ -137,11 +250,12 @@ def test_settings_changed_afterwards_are_checked_again():
     assert type(made).from_config(made.config, thresholding=True).config.thresholding
     with pytest.raises(InputError, match=r"cannot walk .* with lower_order_final=False"):
         type(made).from_config(made.config, lower_order_final=False)
+    other = scheduled(of("DPMSolverMultistep"), artifact_of(nodes(3)))
+    with pytest.raises(InputError, match=r"cannot walk .* with final_sigmas_type='sigma_min'"):
+        type(other).from_config(other.config, final_sigmas_type="sigma_min")
 
 
 def test_a_class_of_ours_without_grids_is_refused():
-    import artc.integrations.diffusers as room
-
     with pytest.raises(InputError, match=r"made without its grids\. Make it with `scheduled`"):
         room.ArtHeunDiscreteScheduler.from_config(of("Heun").config)
     with pytest.raises(AttributeError, match="no attribute 'ArtPNDMScheduler'"):
@@ -150,20 +264,15 @@ def test_a_class_of_ours_without_grids_is_refused():
         _ = room.schedule
 
 
-WITHOUT = """
-import sys
-import artc.integrations.diffusers as room
-assert not {"torch", "diffusers"} & set(sys.modules), "imported too much"
-sys.modules["diffusers"] = None
-from artc.errors import InputError
-try:
-    room.ArtHeunDiscreteScheduler
-except InputError as error:
-    print(error)
-"""
+def test_it_is_imported_without_torch_and_diffusers():
+    code = "import sys, artc.integrations.diffusers; print({'torch', 'diffusers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
-def test_it_is_imported_without_diffusers_and_says_what_to_install():
-    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True)
-    assert "This needs the package diffusers" in done.stdout
-    assert 'pip install "artc[diffusers]"' in done.stdout
+def test_without_diffusers_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    schedulers.scheduler_class.cache_clear()
+    with pytest.raises(InputError, match="This needs the package diffusers") as refusal:
+        _ = room.ArtHeunDiscreteScheduler
+    assert 'pip install "artc[diffusers]"' in str(refusal.value)
