@@ -11,11 +11,12 @@ import pytest
 import torch
 from artc.integrations.diffusers import scheduled, sigmas_for
 
-from artc.errors import BudgetError
+from artc.errors import BudgetError, InputError
 from tests.integrations.diffusers_loops import FLOW_GRID, SD, artifact_of, dpmpp_2m, euler, heun, nodes, unipc
 from tests.integrations.tiny_pipelines import (
     embeddings,
     flux,
+    image_to_image,
     stable_diffusion,
     stable_diffusion_3,
     stable_diffusion_xl,
@@ -237,3 +238,53 @@ def test_flux_and_sd3_walk_the_compiled_flow_whatever_the_shift(make, tokens, dy
         before = len(told)
         pipe(**texts, **call, num_inference_steps=steps, generator=seed())
         assert len(told) - before == 2 * steps - 1
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.75, 0.5])
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [(flux, "FluxImg2ImgPipeline"), (stable_diffusion_3, "StableDiffusion3Img2ImgPipeline")],
+    ids=["flux", "sd3"],
+)
+def test_image_to_image_of_flows_walks_the_tail_of_the_compiled_flow(make, kind, dynamic, strength):
+    sigmas, steps = nodes(7, FLOW_GRID), 7
+    pipe = image_to_image(make(diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=dynamic)), kind)
+    pipe.scheduler = scheduled(pipe.scheduler, artifact_of(sigmas, domain="flow"), solver="euler")
+    texts = {key: tensor for key, tensor in embeddings(pooled=5).items() if "negative" not in key}
+    image = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(2))
+    seen = []
+    pipe.transformer.register_forward_hook(
+        lambda _, args, kwargs, out: seen.append((kwargs["hidden_states"], float(kwargs["timestep"][0]), out[0])),
+        with_kwargs=True,
+    )
+    call = {"height": 16, "width": 16, "num_inference_steps": steps, "guidance_scale": 1.0, "output_type": "latent"}
+    found = pipe(**texts, **call, image=image, strength=strength, generator=torch.Generator().manual_seed(3)).images
+    tail = sigmas[int(steps - steps * strength) :]  # these pipelines round the other way than Stable Diffusion's
+    noise = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(3))
+    x = (1 - tail[0]) * image + tail[0] * noise
+    x = pipe._pack_latents(x, 2, 4, 8, 8) if make is flux else x
+    assert [t for _, t, _ in seen] == pytest.approx([s * (1 if make is flux else 1000) for s in tail[:-1]])
+    for (given, _, slope), s, after in zip(seen, tail, tail[1:], strict=False):
+        torch.testing.assert_close(given, x, rtol=0, atol=2e-6)
+        x = x + (after - s) * slope
+    torch.testing.assert_close(found, x, rtol=0, atol=2e-6)
+
+
+def test_image_to_image_of_sd3_with_heun_walks_the_tail_too_and_that_of_flux_is_refused():
+    """Flux sends sigmas, and takes the number of timesteps that it gets for the number of steps."""
+    artifact, texts = artifact_of(nodes(7, FLOW_GRID), domain="flow"), embeddings(pooled=5)
+    call = {"image": torch.zeros((2, 4, 8, 8)), "num_inference_steps": 7, "output_type": "latent"}
+    pipe = image_to_image(stable_diffusion_3(), "StableDiffusion3Img2ImgPipeline")
+    pipe.scheduler = scheduled(pipe.scheduler, artifact, solver="heun")
+    told = counted(pipe.transformer)
+    assert torch.isfinite(pipe(**texts, **call, height=16, width=16, strength=0.5).images).all()
+    told = [float(t[0]) / 1000 for t in told]
+    kept = nodes(7, FLOW_GRID)[3:-1]
+    assert told == pytest.approx([kept[0], *np.repeat(kept[1:], 2)])
+    pipe = image_to_image(flux(), "FluxImg2ImgPipeline")
+    pipe.scheduler = scheduled(pipe.scheduler, artifact, solver="heun")
+    del texts["negative_prompt_embeds"], texts["negative_pooled_prompt_embeds"]
+    with pytest.raises(InputError, match="takes the 13 calls of Heun for as many steps"):
+        pipe(**texts, **call, height=16, width=16, strength=0.5)
+    assert len(pipe(**texts, **call, height=16, width=16, strength=1.0).images) == 2

@@ -40,6 +40,12 @@ def vae(latent_channels=4):
     )
 
 
+def image_to_image(pipe, kind):
+    """The pipeline of this class with the same parts."""
+    pipe.vae.register_to_config(shift_factor=0.0)  # pipelines of flows ask for one
+    return quiet(getattr(diffusers, kind)(**pipe.components))
+
+
 def quiet(pipe):
     pipe.set_progress_bar_config(disable=True)
     return pipe
