@@ -94,7 +94,7 @@ GRIDLESS = {
 
 def name_of(sampler: AnySampler) -> str:
     """The name a host calls its sampler by, without `sample_`; raises InputError for what is no sampler."""
-    while isinstance(sampler, partial):
+    if isinstance(sampler, partial):
         sampler = sampler.func
     name = sampler if isinstance(sampler, str) else getattr(sampler, "__name__", None)
     if not isinstance(name, str):

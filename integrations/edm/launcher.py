@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace, script: Path, arguments: list[str]) -> Non
     entry, more = prepare(program, launch)
     ends = f"{schedule.sigmas[0]:g} to {schedule.sigmas[-2]:g} and 0"
     say(f"{artifact.model.name}, {schedule.solver}, NFE {schedule.nfe}: {schedule.steps} steps, sigma = {ends}")
-    sys.argv = [str(script), *arguments, f"--steps={schedule.steps}", *more]
+    sys.argv = [str(script), f"--steps={schedule.steps}", *more, *arguments]
     entry()
 
 

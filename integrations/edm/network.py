@@ -76,7 +76,7 @@ class ScheduledNetwork:
         if name in LIMITS:
             return getattr(self.network, name, LIMITS[name])
         value = getattr(self.network, name)
-        if not inspect.ismethod(value) or value.__self__ is not self.network:
+        if not inspect.ismethod(value):
             return value
 
         def forwarded(*args: Any, **kwargs: Any) -> Any:

@@ -115,10 +115,13 @@ def main():
     draw = edm_sampler if options["solver"] is None else ablation_sampler
     settings = {name: value for name, value in options.items() if value is not None}
     for batch in range(2):
-        end = draw(net, torch.ones(1, 1, 2, 2), None, randn_like=torch.zeros_like, **settings)
-        document = {"asked": net.asked, "end": float(end[0, 0, 0, 0])}
+        classes = torch.eye(net.label_dim)[[batch]]
+        end = draw(net, torch.ones(1, 1, 2, 2), classes, randn_like=torch.zeros_like, **settings)
+        labels = [given.argmax().item() for given in net.labels]
+        document = {"asked": net.asked, "labels": labels, "end": float(end[0, 0, 0, 0])}
         (outdir / f"{batch}.json").write_text(json.dumps(document), encoding="utf-8")
         net.asked.clear()
+        net.labels.clear()
 
 
 if __name__ == "__main__":

@@ -59,12 +59,23 @@ def test_edm_draws_every_batch_on_the_grid(launch, tmp_path, budget):
     nodes = held(9)
     assert code == 0
     assert len(drawn) == 2
-    for one in drawn:
+    assert sys.argv == [str(EDM), "--steps=5", *map(str, program(tmp_path)[2:])]
+    # As when it is run by itself.
+    assert sys.path[0] == str(EDM.parent)
+    assert sys.modules["edm_stand_in"].__file__ == str(EDM)
+    for batch, one in enumerate(drawn):
+        assert one["labels"] == [batch] * 9
         assert one["asked"] == [nodes[0], *(node for node in nodes[1:-1] for _ in range(2))]
         assert one["end"] == pytest.approx(80 * shrinking(nodes, 0.5, "heun"), rel=1e-12)
     first, second = said.splitlines()
     assert first == "artc: mnist, heun, NFE 9: 5 steps, sigma = 80 to 0.337086 and 0"
     assert second == "artc: this network draws (1, 2, 2), and the schedule was compiled for (1, 32, 32)."
+
+
+def test_a_second_double_dash_is_the_programs_own(launch, tmp_path):
+    code, err, _ = launch(MNIST, "--nfe", 9, *program(tmp_path, "--", "more"))
+    assert code == 2
+    assert err.splitlines()[-1].endswith("error: unrecognized arguments: -- more")  # by a program that takes none
 
 
 def test_edm_draws_with_euler_in_its_other_sampler(launch, tmp_path):
@@ -103,6 +114,7 @@ def test_edm2_draws_on_the_grid_with_and_without_guidance(launch, tmp_path, guid
     assert code == 0
     nodes = held(9)
     assert one["asked"] == pytest.approx([nodes[0], *(node for node in nodes[1:-1] for _ in range(2))], rel=1e-6)
+    assert "this network draws (1, 2, 2), and the schedule was compiled for (1, 32, 32)" in said
     assert ("guidance is 1.4 here, and was 1 where the schedule was compiled" in said) == (guidance is not None)
     assert len(one["guide_asked"]) == 9
     if guidance is None:

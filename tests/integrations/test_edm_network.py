@@ -216,8 +216,8 @@ def test_a_network_that_says_nothing_of_noise_is_taken_to_know_all():
 
     net = on(*GRID, net=Silent())
     assert (net.sigma_min, net.sigma_max) == (0, float("inf"))
-    level = torch.tensor(0.3)
-    assert net.round_sigma(level) is level
+    for level in (torch.tensor(0.3), torch.ones(2, 1, 1, 1)):
+        assert net.round_sigma(level) is level
     assert draw(net).abs().max() == 0
 
 
@@ -232,6 +232,7 @@ def test_a_second_schedule_replaces_the_first():
 def test_a_copy_keeps_its_schedule(copied):
     net = copied(on(*GRID))
     assert isinstance(net, ScheduledNetwork)
+    assert net.nfe == 7
     np.testing.assert_array_equal(net.sigmas, GRID)
     assert draw(net).isfinite().all()
 

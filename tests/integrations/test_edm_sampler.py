@@ -71,6 +71,19 @@ def test_guidance_pushes_away_from_the_guiding_network_and_asks_each_once_a_valu
     torch.testing.assert_close(end, denoised(x, 0.7) * ones().double(), rtol=1e-12, atol=0)
 
 
+def test_what_networks_put_out_in_float32_is_put_together_in_the_dtype_of_the_sampler():
+    net, guide = Network(), Network(spread=2.0)
+    end = on(80.0, 0.0)(net, ones(), None, guide, guidance=3.0, dtype=torch.float64)
+    strong, weak = (float(torch.tensor(80 * v / (v + 80.0**2), dtype=torch.float32)) for v in (0.25, 4.0))
+    torch.testing.assert_close(end, (3 * strong - 2 * weak) * ones().double(), rtol=1e-13, atol=0)
+
+
+def test_the_calls_of_guidance_are_counted_as_the_artifact_counts_them():
+    guided = artifact(GRID, guidance=2.0)
+    assert sampler_fn(guided, nfe=14).nfe == 14
+    assert sampler_fn(guided, nfe=14, denoise=0.5).nfe == 6
+
+
 def test_without_guidance_the_guiding_network_is_not_asked():
     net, guide = exact(), exact()
     on(*GRID)(net, ones(), None, guide)
@@ -98,6 +111,7 @@ def test_the_tail_starts_from_a_noised_image():
     ("arguments", "said"),
     [
         ({"num_steps": 32}, "num_steps is 32, and the schedule has 4 steps"),
+        ({"num_steps": 5}, "num_steps is 5, and the schedule has 4 steps"),
         ({"S_churn": 40}, "S_churn = 40 adds noise"),
         ({"sigma_max": 80}, "sigma_max says nothing"),
         ({"rho": 7}, "rho says nothing"),

@@ -144,13 +144,20 @@ def test_a_grid_that_leaves_the_noise_a_model_knows_is_refused(wrap):
         assert len(sigmas(model=wrap(Knowing(0.3, 80.0)))) == 5
 
 
+def test_half_a_range_is_none():
+    assert len(sigmas(model=SimpleNamespace(sigma_min=torch.tensor(1.0), sigma_max=None))) == 5
+    with pytest.raises(InputError, match="SimpleNamespace knows sigma from 1 to 80"):
+        sigmas(model=SimpleNamespace(sigma_min=torch.tensor(1.0), inner_model=Knowing(1.0, 80.0)))
+
+
 def test_the_outermost_range_is_the_one_that_counts():
     assert len(sigmas(model=Knowing(0.01, 80.0, inner_model=Knowing(0.5, 1.0)))) == 5
 
 
 def test_a_model_that_knows_more_noise_is_remarked_upon_but_not_for_a_tail():
-    with pytest.warns(UserWarning, match="It starts at sigma = 80, below the 150 that Knowing can start from"):
-        sigmas(model=Knowing(0.01, 150.0))
+    with pytest.warns(UserWarning, match="below the 150 that Knowing can start from") as warned:
+        k_diffusion.sigmas(artifact(GRID), steps=4, model=Knowing(0.01, 150.0))
+    assert warned[0].filename == __file__  # the user's line, not ours
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sigmas(model=Knowing(0.01, 150.0), denoise=0.5)
