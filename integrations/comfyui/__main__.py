@@ -22,6 +22,9 @@ NAME = "artc"
 RECORD = "pack.json"
 """Lists what this command wrote; a folder that holds anything else is not replaced."""
 
+LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
+"""What file browsers leave in any folder that is looked at."""
+
 ROOMS = (
     "__init__.py",
     "arguments.py",
@@ -78,7 +81,8 @@ def sources(here: Path) -> dict[PurePosixPath, Path]:
 
 def _found(folder: Path, patterns: Sequence[str], place: PurePosixPath) -> Iterator[tuple[PurePosixPath, Path]]:
     for pattern in patterns:
-        files = [path for path in folder.glob(pattern) if path.is_file() and "__pycache__" not in path.parts]
+        found = [path for path in folder.glob(pattern) if path.is_file() and path.name not in LITTER]
+        files = [path for path in found if "__pycache__" not in path.parts]
         if not files:
             raise Refusal(f"This copy of artc is not complete: there is no {folder / pattern}.")
         for path in files:
@@ -115,7 +119,7 @@ def check_own(target: Path) -> None:
         for path in target.rglob("*")
         if "__pycache__" not in path.parts and (path.is_symlink() or not path.is_dir())
     }
-    foreign = sorted(there - known)
+    foreign = sorted(path for path in there - known if PurePosixPath(path).name not in LITTER)
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise Refusal(f"{target} holds a file that this command did not write: {foreign[0]}{more}. {way_out}")

@@ -36,13 +36,12 @@ def chosen(artifact: Artifact, name: str, *, solver: str, budget: str, count: in
             held = f"{name} holds schedules for {_listed(solvers)}."
             raise InputError(held, hint="Set solver to the one that you sample with.")
         (solver,) = solvers
-    for schedule in artifact.schedules:
-        if schedule.solver == solver and count == (schedule.steps if budget == STEPS else schedule.nfe):
-            return schedule
-    if missing == RESAMPLE:
-        return artifact.schedule(
-            count if budget == NFE else None, solver, steps=count if budget == STEPS else None, resample=True
-        )
+    nfe, steps = (count, None) if budget == NFE else (None, count)
+    try:
+        return artifact.schedule(nfe, solver, steps=steps, resample=missing == RESAMPLE)
+    except BudgetError:
+        if missing == RESAMPLE:
+            raise
     raise BudgetError(
         f"{name} holds no {solver} schedule {_budget(budget, count)}.", hint=_way_out(artifact, solver, budget, count)
     )

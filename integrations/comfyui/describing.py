@@ -29,7 +29,7 @@ def line(artifact: Artifact, schedule: Schedule, kept: int, notices: Iterable[st
     walked = f"sigma {start:g} to 0 ({info.domain})" if kept else "nothing is sampled"
     whole = "as a whole: " if kept < schedule.steps and schedule.evaluation else ""
     facts = [info.name, schedule.solver, spent, walked, schedule.origin, whole + measured(schedule)]
-    return " · ".join(facts) + "".join(f" · Note: {notice}" for notice in notices)
+    return printable(" · ".join(facts) + "".join(f" · Note: {notice}" for notice in notices))
 
 
 def measured(schedule: Schedule) -> str:
@@ -43,7 +43,12 @@ def measured(schedule: Schedule) -> str:
 
 def screen(artifact: Artifact, name: str) -> str:
     """What is in an artifact, as lines for a font of equal widths."""
-    return "\n".join((name, *_facts(artifact), "", *_table(_rows(artifact)), "", *_uses(artifact)))
+    return "\n".join(map(printable, (name, *_facts(artifact), "", *_table(_rows(artifact)), "", *_uses(artifact))))
+
+
+def printable(text: str) -> str:
+    """One line, whatever a stranger called the model: a line break or a control character is spelt out."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def _facts(artifact: Artifact) -> Iterator[str]:

@@ -44,12 +44,15 @@ def artifact_names() -> list[str]:
     return list(import_module("folder_paths").get_filename_list(KEY)) or [NOTHING]
 
 
-def find(name: str) -> Path:
+def find(name: object) -> Path:
     """The file of an artifact in the list; raises InputError for one that is not there, or lies outside the folders.
 
-    ComfyUI checks a name against the list before it runs a node. This does not rely on that, and follows no link out.
+    ComfyUI checks a name against the list before it runs a node, but not one that another node hands over. This does
+    not rely on that, and follows no link out.
     """
     own = register()
+    if not isinstance(name, str):
+        raise InputError(f"artifact is the name of a file in models/{KEY}, not {type(name).__name__}.")
     if name == NOTHING:
         raise InputError(
             "There is no artifact to choose yet.", hint=f"Make one with ART Compile, or put one into {os.fspath(own)}."
@@ -71,8 +74,10 @@ def find(name: str) -> Path:
     raise InputError(f"There is no artifact {name!r} in models/{KEY}.", hint="Press R in ComfyUI to list them again.")
 
 
-def fingerprint(name: str) -> str | float:
+def fingerprint(name: str | None) -> str | float:
     """SHA-256 of an artifact's bytes; not a number, which equals nothing, where there is no file to read.
+
+    So it is for None too: a name that another node hands over is not known yet when ComfyUI asks.
 
     No more is read of a file than `artc.load` would read.
     """

@@ -25,7 +25,7 @@ class ArtScheduleInfo:
         return {"required": {"artifact": (folders.artifact_names(), {"tooltip": tooltip})}}
 
     @classmethod
-    def IS_CHANGED(cls, artifact: str) -> str | float:
+    def IS_CHANGED(cls, artifact: str | None) -> str | float:
         """What the result depends on besides the inputs: the contents of the file."""
         return folders.fingerprint(artifact)
 

@@ -83,7 +83,9 @@ def budgets(text: str) -> tuple[int, ...]:
     """The numbers of `nfe`, with commas or spaces between them; raises InputError for anything else."""
     words = re.split(r"[\s,;]+", text.strip(" ,;\n\t"))
     if not all(re.fullmatch(r"0*[1-9][0-9]{0,3}", word) for word in words):
-        raise InputError(f"nfe takes whole numbers from 1, not {text!r}.", hint="One or more of them, such as 8, 12.")
+        raise InputError(
+            f"nfe takes whole numbers from 1 to 9999, not {text!r}.", hint="One or more of them, such as 8, 12."
+        )
     numbers = tuple(map(int, words))
     if len(set(numbers)) < len(numbers):
         raise InputError(f"nfe takes different numbers, not {text!r}.")

@@ -7,7 +7,7 @@ written to would stop the sampler, and one that is no plain tensor would surpris
 
 So each tensor that was given away is remembered beside its values, weakly, and mended before anyone looks at it again:
 
-* at the start of a prompt, when ComfyUI asks the node whether it changed, and
+* at the start of a prompt, when ComfyUI asks the node that gave it whether it changed, and
 * at the start of every node of that prompt, where ComfyUI tells those who follow its progress.
 
 It is mended in place: parts that other nodes cut from it, such as those of SplitSigmas, share its memory and are
@@ -60,7 +60,11 @@ def mend() -> None:
 
 
 def watch() -> None:
-    """Mend before each node of the prompt that is running; where ComfyUI has no such notice, only between prompts."""
+    """Mend now, and before each node of the prompt that is running: every prompt has to be watched anew.
+
+    Where ComfyUI gives no notice of its nodes, only now.
+    """
+    mend()
     try:
         progress = import_module("comfy_execution.progress")
         mender = type("Mender", (progress.ProgressHandler,), {"start_handler": lambda *_: mend()})

@@ -43,7 +43,12 @@ TOOLTIPS = {
 
 
 class ArtSchedule:
-    """Noise levels for one budget, read from an artifact; with a model wired, held against it first."""
+    """Noise levels for one budget, read from an artifact; with a model wired, held against it first.
+
+    It is no output node. One that is wired to nothing would then run as well: it would load the model that is wired to
+    it, and its mistake would end a prompt that does not need it. The price: ComfyUI does not show what a node said in
+    an earlier run, so that after a reload of the page its text comes with the next change.
+    """
 
     CATEGORY = "sampling/custom_sampling/schedulers"
     DESCRIPTION = (
@@ -77,9 +82,8 @@ class ArtSchedule:
         }
 
     @classmethod
-    def IS_CHANGED(cls, artifact: str, **_: Any) -> str | float:
+    def IS_CHANGED(cls, artifact: str | None, **_: Any) -> str | float:
         """What the result depends on besides the inputs: the contents of the file."""
-        lent.mend()
         lent.watch()
         return folders.fingerprint(artifact)
 

@@ -154,6 +154,32 @@ def test_the_example_runs_at_a_click_and_the_node_says_what_it_did(page, comfyui
     page.picture(pictures / f"{nodes}.png", clip=(60, 240, 1310, 460) if nodes == "drawn" else None)
 
 
+def test_a_text_of_several_lines_is_wrapped_in_the_node_and_a_table_has_its_own_width(page, comfyui, pictures):
+    name = "<img src=x onerror=broken()> **b** [c](javascript:broken()) " + "d" * 40
+    opened(page, comfyui)
+    load(page, {"nodes": [], "links": [], "version": 0.4})
+    widths = page.evaluate(
+        """(() => [["ArtCompile", 0], ["ArtScheduleInfo", 500]].map(([kind, x]) => {
+      const node = LiteGraph.createNode(kind);
+      node.pos = [x, 0];
+      app.graph.add(node);
+      node.onExecuted({ text: [kind == "ArtCompile" ? TEXT : "a table\\n" + "0.1234  ".repeat(12)] });
+      return [node.size[0], node.computeSize()[0]];
+    }))()""".replace("TEXT", json.dumps("\n".join([name, "1. two", "- " + "three " * 40])))
+    )
+    (compile_width, least), (table_width, table_least) = widths
+    assert compile_width == max(least, compile_width) < 450
+    assert 600 < table_width <= 900 > table_least
+    lines = page.wait_for(
+        "(p => p.length == 3 && p)([...document.querySelectorAll('.tiptap p')].map(p => p.innerText))"
+    )
+    assert [line.strip() for line in lines] == [name, "1. two", ("- " + "three " * 40).strip()]
+    assert page.evaluate("document.querySelectorAll('.tiptap :is(img, a, strong, ul, ol)').length") == 0
+    page.evaluate("new Promise(done => setTimeout(done, 500))")
+    page.picture(pictures / "lines.png")
+    assert page.thrown == []
+
+
 def test_a_mistake_is_shown_as_its_sentence(page, comfyui, example, pictures):
     opened(page, comfyui)
     load(page, with_a_toy(example.graph, artifact="of a flow.art.json", solver="heun", budget="steps", count=3))

@@ -124,6 +124,17 @@ def test_a_compiled_schedule_samples_in_the_same_graph_and_through_art_schedule(
     assert (again["sigmas"], again["samples"]) == (report["sigmas"], report["samples"])
 
 
+def test_a_sampler_that_writes_into_the_sigmas_spoils_no_later_run(comfyui):
+    """ART Compile is not run again; what it gave is kept by ComfyUI, and uni_pc ends it in 0.001."""
+    for seed, sampler in enumerate(("euler", "uni_pc", "euler")):
+        graph = sampled(compiling(toy(salt="lent"), nfe="4", refine=False))
+        graph["sampler"]["inputs"]["sampler_name"] = sampler
+        graph["sample"]["inputs"]["noise_seed"] = seed
+        run = comfyui.run(graph)
+        assert run.report()["sigmas"][-1] == 0.0
+        assert ("compile" in run.cached) == (seed > 0)
+
+
 def test_the_artifact_is_valid_and_reads_well(comfyui):
     assert comfyui.run(compiling(toy("eps"), cfg=7.0, solver="euler", name="dream 1.5")).succeeded
     path = comfyui.artifacts / "dream 1.5.art.json"
@@ -174,8 +185,11 @@ def test_it_runs_again_only_when_something_changed_and_never_over_a_file(comfyui
 @pytest.mark.parametrize(
     ("widgets", "sentence"),
     [
-        ({"nfe": "abc"}, "nfe - nfe takes whole numbers from 1, not 'abc'. One or more of them, such as 8, 12."),
-        ({"nfe": ""}, "nfe - nfe takes whole numbers from 1, not ''."),
+        (
+            {"nfe": "abc"},
+            "nfe - nfe takes whole numbers from 1 to 9999, not 'abc'. One or more of them, such as 8, 12.",
+        ),
+        ({"nfe": ""}, "nfe - nfe takes whole numbers from 1 to 9999, not ''."),
         ({"nfe": "8; 8"}, "nfe - nfe takes different numbers, not '8; 8'."),
         ({"solver": "rk4"}, "solver: 'rk4' not in ['dpmpp_2m', 'euler', 'heun']"),
         ({"trajectories": 4}, "Value 4 smaller than min of 8"),
@@ -209,7 +223,7 @@ def test_the_rest_is_refused_in_a_sentence_before_the_model_is_called(comfyui, w
 def test_a_wired_value_is_looked_at_when_it_has_come(comfyui):
     graph = compiling(toy(), nfe=["text", 0])
     graph["text"] = node("PrimitiveString", value="8, nine")
-    assert comfyui.run(graph).error["exception_message"].startswith("nfe takes whole numbers from 1, not")
+    assert comfyui.run(graph).error["exception_message"].startswith("nfe takes whole numbers from 1 to 9999, not")
     graph["text"] = node("PrimitiveString", value="4")
     assert comfyui.run(graph).succeeded
     assert [held.nfe for held in artc.load(comfyui.artifacts / "toy.art.json").schedules] == [4]

@@ -205,6 +205,14 @@ def test_an_edited_artifact_runs_the_node_again_and_an_untouched_one_does_not(co
     assert run.report()["sigmas"] == [7.0, 3.0, 0.0]
 
 
+def test_a_schedule_that_is_wired_to_nothing_does_not_run_and_spoils_nothing(comfyui, written):
+    flow, unused = node("ToyModel", kind="flow", salt="of no use"), art_schedule(written, steps=6, model=["flow", 0])
+    schedule = art_schedule(written, steps=6)
+    assert handed_over(comfyui, schedule, unused=unused, flow=flow)["sigmas"] == in_float32(GRID)
+    with pytest.raises(AssertionError, match="flow models have it"):  # so that this test can fail
+        handed_over(comfyui, unused, flow=flow)
+
+
 def test_the_info_node_shows_every_schedule_of_an_artifact(comfyui, mnist):
     run = comfyui.run({"info": node("ArtScheduleInfo", artifact=MNIST.name)})
     (text,) = run.history["outputs"]["info"]["text"]

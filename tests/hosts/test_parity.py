@@ -20,10 +20,8 @@ from tests.hosts.k_diffusion_host import k_diffusion as real_k_diffusion
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:diffusers.*")
 
 MEAN, STD = (0.5, -0.25, 0.0, 1.0), (0.5, 0.25, 1.0, 0.125)  # as in toy_nodes
-LOW, HIGH = (
-    0.03,
-    14.0,
-)  # what all four know: ComfyUI's EDM models 0.002 to 120, a Stable Diffusion's table 0.029 to 14.6
+# What all four know: ComfyUI's EDM models 0.002 to 120, a Stable Diffusion's table 0.029 to 14.6.
+LOW, HIGH = 0.03, 14.0
 NFE = 9
 STEPS = {"heun": 5, "euler": 9, "dpmpp_2m": 9}
 SEED, BATCH, SIZE, IMAGE = 20, 16, 4, 0.75

@@ -55,6 +55,7 @@ def test_an_older_pack_is_replaced_with_its_leftovers(comfyui, pack):
     (target / "pack.json").write_text(json.dumps({**record, "version": "0.0.1", "files": [*record["files"], "old.py"]}))
     (target / "__pycache__").mkdir()
     (target / "__pycache__" / "x.pyc").write_bytes(b"")
+    (target / "web" / ".DS_Store").write_bytes(b"what a file browser leaves")
     assert main([str(comfyui)]) == 0
     assert built_at(target) == built_at(pack)
 

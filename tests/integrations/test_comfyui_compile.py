@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from artc.integrations.comfyui import compiling
+from artc.integrations.comfyui import compiling, lent
 from artc.integrations.comfyui.compile_node import ArtCompile
 from artc.integrations.comfyui.jobs import Job, budgets, planned
 
@@ -100,7 +100,19 @@ def test_the_page_tells_the_number_of_calls():
 def test_what_is_no_number_is_refused_before_a_prompt_runs_unless_it_is_wired():
     assert ArtCompile.VALIDATE_INPUTS(nfe="9") is True
     assert ArtCompile.VALIDATE_INPUTS(nfe=None) is True
-    assert ArtCompile.VALIDATE_INPUTS(nfe="a").startswith("nfe takes whole numbers from 1, not 'a'.")
+    assert ArtCompile.VALIDATE_INPUTS(nfe="a").startswith("nfe takes whole numbers from 1 to 9999, not 'a'.")
+
+
+def test_a_schedule_that_was_given_before_is_mended_and_watched_when_nothing_is_compiled_again(comfy):
+    sigmas = lent.lend((14.6, 1.0, 0.0))
+    comfy.progress.new_prompt()
+    sigmas[-1] = 0.001
+    first = ArtCompile.IS_CHANGED(model=None, nfe="8", name="mine")
+    assert sigmas[-1] == 0
+    sigmas[-1] = 0.001
+    comfy.progress.start_node()
+    assert sigmas[-1] == 0
+    assert ArtCompile.IS_CHANGED(model=None, nfe="8", name="mine") == first
 
 
 class Wired:

@@ -71,6 +71,14 @@ def test_schedules_of_which_nothing_was_measured_have_no_columns_of_errors():
     assert "error is" not in text
 
 
+def test_what_a_stranger_called_the_model_adds_no_line_and_no_control_character():
+    plain = describing.screen(artifact((10.0, 1.0, 0.0)), "one.json")
+    text = describing.screen(artifact((10.0, 1.0, 0.0), name="a\nb\x1b[31m", source="c\r\x85"), "one\n.json")
+    assert len(text.splitlines()) == len(plain.splitlines())
+    assert "model     a\\nb\\x1b[31m (c\\r\\x85), " in text
+    assert text.startswith("one\\n.json\n")
+
+
 def test_a_schedule_that_was_not_measured_has_dashes_beside_those_that_were(comfy):
     text = describing.screen(artc.load(MNIST).resampled([7], "heun"), "more.json")
     assert re.search(r"^heun +7 +4 +resampled( +-){5}$", text, re.MULTILINE)

@@ -286,6 +286,18 @@ def test_a_changed_file_changes_what_comfyui_is_told_and_what_is_given(save):
     assert run()[0][0] == 20.0
 
 
+def test_a_name_that_another_node_hands_over_is_looked_at_when_it_has_come(comfy):
+    first, second = NODE.IS_CHANGED(artifact=None), NODE.IS_CHANGED(artifact=None)
+    assert first != second
+    assert refusal(artifact=None) == "artifact is the name of a file in models/art_schedules, not NoneType."
+    assert "leads out of the folder" in refusal(artifact="../mnist.art.json")
+
+
+def test_what_a_stranger_called_the_model_stays_in_the_line(save):
+    save(artifact(GRID, name="a\n# b\x1b[31m\u2028c \u68a6"))
+    assert run()[1].startswith("a\\n# b\\x1b[31m\\u2028c \u68a6 · heun · NFE 9 in 5 steps")
+
+
 def test_asking_whether_it_changed_mends_what_a_sampler_wrote(comfy):
     sigmas, _ = run(artifact="mnist.art.json", solver="heun")
     sigmas[-1] = 0.001
