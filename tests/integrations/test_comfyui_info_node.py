@@ -104,7 +104,8 @@ def test_the_node_runs_again_when_the_contents_change_only(comfy):
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(0.12345, "0.1235"), (76.4067, "76.4067"), (6.1e-4, "6.1e-04"), (0, "0.0000")]
+    ("value", "shown"),
+    [(0.12345, "0.1235"), (76.4067, "76.4067"), (0.001, "0.0010"), (6.1e-4, "6.1e-04"), (0, "0.0000")],
 )
 def test_figures_keep_what_can_be_read(value, shown):
     assert describing.figure(value) == shown

@@ -34,6 +34,7 @@ def test_what_uni_pc_wrote_is_mended_in_the_tensor_and_in_the_parts_cut_from_it(
         sigmas = lent.lend(GRID)
         low = sigmas[2:]
         uni_pc(low)
+        sigmas[0] = 1000.0
     assert sigmas.tolist() != list(GRID)
     lent.mend()
     assert sigmas.tolist() == list(GRID)

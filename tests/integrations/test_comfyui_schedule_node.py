@@ -128,6 +128,8 @@ def test_the_line_says_what_was_measured_beside_what(comfy):
 def test_the_line_of_a_guided_artifact_says_how_nfe_counts(save):
     save(artifact(GRID, guidance=4.0))
     assert "NFE 18 in 5 steps (2 calls for each guided step)" in run(budget="nfe", count=18)[1]
+    assert "NFE 6 in the last 2 of 5 steps (2 calls" in run(budget="nfe", count=18, denoise=0.4)[1]
+    assert "guided" not in run(budget="nfe", count=18, denoise=0.0)[1]
 
 
 # Budgets
