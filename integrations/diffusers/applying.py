@@ -171,9 +171,7 @@ def _factor(mu: float | None, *, linear: bool) -> float:
 
 def _check_same_noise(before: Any, after: Any) -> None:
     """Raise InputError when a change of class lost what the scheduler knew of the network's noise."""
-    noise = noise_of(before)
-    lost = noise_of(after) != noise
-    if lost or (noise == "table" and not np.array_equal(log_sigmas(before), log_sigmas(after))):
+    if noise_of(before) == "table" and not np.array_equal(log_sigmas(before), log_sigmas(after)):
         names = f"{type(before).__name__} into a {type(after).__name__}"
         raise InputError(
             f"The noise of this network is lost in changing {names}.", hint="Make that scheduler by hand first."

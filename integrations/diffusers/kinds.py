@@ -168,9 +168,9 @@ def timesteps_of(scheduler: Any, sigmas: NDArray[np.float64]) -> NDArray[np.floa
 
 def check_settings(kind: Kind, config: Mapping[str, Any]) -> None:
     """Raise InputError for settings with which this scheduler makes no sense of a grid that ends in 0."""
-    flawed: dict[str, tuple[object, ...]] = {"algorithm_type": ("dpmsolver", "sde-dpmsolver"), "invert_sigmas": (True,)}
-    if kind.sampler == "dpmpp_2m":  # it looks here whether the last step ends in 0, and so has order 1
-        flawed |= {"final_sigmas_type": ("sigma_min",)}
+    flawed: dict[str, tuple[object, ...]] = {"invert_sigmas": (True,)}
+    if kind.sampler == "dpmpp_2m":  # the other one looks whether the last step ends in 0, and so has order 1
+        flawed |= {"algorithm_type": ("dpmsolver", "sde-dpmsolver"), "final_sigmas_type": ("sigma_min",)}
     if kind.sampler == "uni_pc":  # each multiplies the infinite lambda of the last step with a zero
         flawed |= {"lower_order_final": (False,), "predict_x0": (False,), "solver_type": ("bh1",)}
     for name, values in flawed.items():

@@ -87,6 +87,9 @@ def test_dpm_solver_without_the_second_plus_is_refused():
     stock = of("DPMSolverMultistep", algorithm_type="dpmsolver", final_sigmas_type="sigma_min")
     with pytest.raises(InputError, match="with algorithm_type='dpmsolver'"):
         scheduled(stock, artifact_of(nodes(3)))
+    made = scheduled(stock, artifact_of(nodes(3)), solver="euler")  # which knows no algorithm_type
+    made.set_timesteps(3)
+    assert made.sigmas.tolist() == pytest.approx(nodes(3))
 
 
 @pytest.mark.parametrize(
