@@ -71,6 +71,11 @@ def spoil_with_git(target: Path) -> None:
     (target / ".git" / "HEAD").write_text("ref")
 
 
+def spoil_with_a_link_to_nothing(target: Path) -> None:
+    main([str(target.parent)])
+    (target / "models").symlink_to(target / "a disk that is away", target_is_directory=True)
+
+
 def spoil_with_a_folder(target: Path) -> None:
     target.mkdir()
     (target / "__init__.py").write_text("somebody else's")
@@ -101,6 +106,7 @@ def spoil_with_a_plain_file(target: Path) -> None:
     [
         (spoil_with_a_file, "holds a file that this command did not write: mine.txt."),
         (spoil_with_git, "holds a file that this command did not write: .git/HEAD."),
+        (spoil_with_a_link_to_nothing, "holds a file that this command did not write: models."),
         (spoil_with_a_folder, "was not made by this command"),
         (spoil_with_another_record, "was not made by this command"),
         (spoil_with_a_broken_record, "was not made by this command"),
@@ -164,6 +170,7 @@ def test_an_installed_artc_builds_the_same(tmp_path, comfyui, pack):
     leave_out = shutil.ignore_patterns("__pycache__")
     for source, place in (("artc", ""), ("integrations", "integrations"), ("schemas", "schemas")):
         shutil.copytree(ROOT / source, site / place, ignore=leave_out, dirs_exist_ok=True)
+    (site / "integrations" / "comfyui" / "pack" / "web" / ".DS_Store").write_bytes(b"what a file browser leaves")
     run = "runpy.run_module('artc.integrations.comfyui', run_name='__main__')"
     code = f"import runpy; sys.argv[1:] = [{str(comfyui)!r}]; {run}"
     done = isolated(code, site.parent)

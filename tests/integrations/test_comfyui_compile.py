@@ -60,7 +60,8 @@ def test_a_compilation_makes_as_many_calls_as_were_planned():
     def gaussian(x, sigma):
         return x * (0.25 / (0.25 + sigma**2))[:, None]
 
-    for job, shift in ((Job(nfe=(4, 6), trajectories=12), None), (Job(nfe=(7,), solver="heun", refine=False), 3.0)):
+    jobs = [(Job(nfe=(4, 6), trajectories=12), None), (Job(nfe=(7,), solver="heun", refine=False), 3.0)]
+    for job, shift in [*jobs, (Job(nfe=(3,), refine=False), 1.0)]:
         domain = {"domain": "ve"} if shift is None else {"domain": "flow", "shift": shift}
         made = artc.compile(
             gaussian if shift is None else lambda x, s: x * (0.25 * (1 - s) / ((1 - s) ** 2 * 0.25 + s**2))[:, None],
@@ -82,6 +83,11 @@ def test_a_compilation_makes_as_many_calls_as_were_planned():
         assert 0 <= refining <= plan["refining"]
         assert (plan["refining"] > 0) == job.refine
         assert config["nodes"] >= 4 * max(job.steps)
+
+
+@pytest.mark.parametrize(("trajectories", "checks"), [(8, 4), (64, 32), (1024, 64)])
+def test_noises_to_check_on_are_half_as_many_and_at_most_64(trajectories, checks):
+    assert Job(nfe=(8,), trajectories=trajectories).settings["checks"] == checks
 
 
 def test_the_page_tells_the_number_of_calls():

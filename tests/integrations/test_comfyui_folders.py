@@ -90,13 +90,27 @@ def test_the_folder_itself_may_be_a_link_and_a_link_may_lead_to_another_of_the_f
 
 
 @pytest.mark.parametrize(
-    "name", ["gone.json", "x" * 5000 + ".json", "nul\0.json", "ring.json", "weights.bin", "sub", ""]
+    "name",
+    [
+        "gone.json",
+        "x" * 5000 + ".json",
+        "nul\0.json",
+        "ring.json",
+        "folder.json",
+        "pipe.json",
+        "weights.bin",
+        "sub",
+        "",
+    ],
 )
 def test_what_cannot_be_read_is_not_there(comfy, name):
     home = folders.register()
     (home / "weights.bin").write_bytes(b"x")
     (home / "sub").mkdir()
     (home / "ring.json").symlink_to(home / "ring.json")
+    (home / "folder.json").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(home / "pipe.json")  # to read from it would wait for ever
     with pytest.raises(InputError, match=r"There is no artifact .* Press R"):
         folders.find(name)
 
