@@ -44,6 +44,8 @@ def test_a_budget_is_calls_or_steps():
     # The golden warp is 2^u - 1, u from 6 to 0; (2^6 - 1) is read at a sixth and so on.
     resampled = artc("export", GOLDEN, "--nfe", "11", "--resample", "--to", "k-diffusion").out
     assert json.loads(resampled) == pytest.approx([63, 31, 15, 7, 3, 1, 0])
+    most = artc("export", GOLDEN, "--steps", "1000", "--resample", "--to", "csv").out
+    assert most.splitlines()[-1].startswith("1000,0.0,")
 
 
 def test_the_document_has_the_facts_and_stderr_nothing():
@@ -106,6 +108,10 @@ def test_the_artifact_is_never_the_file(tmp_path):
     shutil.copy(GOLDEN, "a.art.json")
     said = refused("export", "a.art.json", "--nfe", "5", "--to", "csv", "-o", "./a.art.json", "--force")
     assert "'a.art.json' is the artifact itself." in said
+    (tmp_path / "link").symlink_to("a.art.json")
+    assert "'link' is the artifact itself." in refused(
+        "export", "a.art.json", "--nfe", "5", "--to", "csv", "-o", "link", "--force"
+    )
     assert (tmp_path / "a.art.json").read_bytes() == GOLDEN.read_bytes()
     assert "There is no folder 'no'." in refused("export", GOLDEN, "--nfe", "5", "--to", "csv", "-o", "no/x.csv")
 

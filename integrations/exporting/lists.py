@@ -94,6 +94,4 @@ def csv(grid: Grid) -> Printed:
 
 
 def _log_snr(sigma: float) -> float:
-    if sigma == 0:
-        return math.inf
-    return -2 * math.log(sigma) if sigma < math.inf else -math.inf
+    return -2 * math.log(sigma) if sigma else math.inf

@@ -26,10 +26,7 @@ from typing import Any
 
 from artc.errors import InputError, UnknownNameError
 
-from ..fitting import is_number
-
-TOLERANCE = 1e-3
-"""Relative; as `fitting.TOLERANCE`: a first sigma that is this near the last entry is that entry."""
+from ..fitting import TOLERANCE, is_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +42,7 @@ class Table:
             raise InputError(f"The noise does not rise from timestep to timestep in {self.name}.")
 
     def beyond(self, sigmas: Sequence[float]) -> float | None:
-        """The first of these positive sigmas that is outside of the table by more than a thousandth of it."""
+        """The first of these positive sigmas that is outside of the table by more than a thousandth of an end."""
         low, high = self.sigmas[0] * (1 - TOLERANCE), self.sigmas[-1] * (1 + TOLERANCE)
         return next((sigma for sigma in sigmas if not low <= sigma <= high), None)
 
@@ -74,7 +71,7 @@ def from_betas(name: str, betas: Iterable[float], *, zero_terminal_snr: bool = F
     last one is 0, and stretched until the first one is what it was. diffusers puts 2^-24 for the alpha-bar that is 0.
     """
     roots = [math.sqrt(max(kept, 0.0)) for kept in itertools.accumulate((1 - beta for beta in betas), operator.mul)]
-    if zero_terminal_snr and len(roots) > 1:
+    if zero_terminal_snr and len({*roots}) > 1:
         first, last = roots[0], roots[-1]
         roots = [(root - last) * first / (first - last) for root in roots]
         roots[-1] = 2.0**-12

@@ -25,7 +25,7 @@ def test_edm_gets_the_positive_sigmas_and_is_told_the_steps():
     made = export(sd(), "edm", nfe=7)
     assert json.loads(made.text) == list(GRID[:-1])
     assert dict(made.notes)["steps"] == "--steps=4"
-    assert dict(made.notes)["sampler"] == "edm_sampler"
+    assert dict(export(sd(), "edm", nfe=7, denoise=0.5).notes)["steps"] == "--steps=2"
     with pytest.raises(InputError, match="EDM's samplers walk x = x0 \\+ sigma n; written is a flow"):
         export(flow_artifact(), "edm", steps=3)
 
@@ -33,17 +33,37 @@ def test_edm_gets_the_positive_sigmas_and_is_told_the_steps():
 def test_k_diffusion_gets_a_list_with_the_zero():
     made = export(sd(), "k-diffusion", nfe=7)
     assert ast.literal_eval(made.text) == list(GRID)
-    assert dict(made.notes)["sampler"] == "sample_heun"
+    assert made.document()["shift"] is None
+    shifted = artifact((0.99, 0.3, 0.0), domain="flow", sigma_min=0.01, shift=3.0)
+    for target in ("k-diffusion", "comfyui", "csv"):
+        document = export(shifted, target, steps=2).document()
+        assert (document["shift"], document["pre_shift"]) == (3.0, False)
+
+
+OWN_NAMES = {
+    "edm": {"heun": "edm_sampler", "euler": "ablation_sampler with solver='euler'"},
+    "k-diffusion": {"heun": "sample_heun", "euler": "sample_euler", "dpmpp_2m": "sample_dpmpp_2m"},
+    "comfyui": {"heun": "heun", "euler": "euler", "dpmpp_2m": "dpmpp_2m"},
+    "a1111": {"heun": "Heun", "euler": "Euler", "dpmpp_2m": "DPM++ 2M"},
+}
+
+
+@pytest.mark.parametrize("solver", ["heun", "euler", "dpmpp_2m", "rk4"])
+@pytest.mark.parametrize("target", OWN_NAMES)
+def test_a_host_calls_a_solver_by_its_own_name(target, solver):
+    said = dict(export(sd(solver=solver), target, steps=4).notes)["sampler"]
+    if solver in OWN_NAMES[target]:
+        assert said == OWN_NAMES[target][solver]
+    else:
+        assert f"is {solver}; with another one nothing was measured" in said
 
 
 def test_comfyui_gets_one_line_with_the_zero():
     made = export(MNIST, "comfyui", steps=5, solver="euler")
     assert scraped(made.text) == artc.load(MNIST).sigmas(steps=5, solver="euler").tolist()
     assert "\n" not in made.text
-    assert dict(made.notes)["sampler"] == "euler"
     assert "shift" not in dict(made.notes)
-    flow = export(artifact((0.99, 0.8, 0.3, 0.0), domain="flow", sigma_min=0.01, shift=3.0), "comfyui", steps=3)
-    assert (flow.document()["shift"], flow.document()["pre_shift"]) == (3.0, False)
+    flow = export(flow_artifact(), "comfyui", steps=3)
     assert scraped(flow.text) == [0.99, 0.8, 0.3, 0.0]
     assert "ModelSampling" in dict(flow.notes)["shift"]
 
@@ -61,6 +81,7 @@ def test_csv_has_a_row_for_each_sigma_in_both_domains(made):
         mapped = sigma / (1 - sigma) if made.grid.flow else sigma / (1 + sigma)
         assert float(row[other]) == pytest.approx(mapped, rel=1e-15)
         unscaled = float(row["sigma_ve"])
+        assert dict(made.notes)["sigma"].startswith(f"{own};")
         assert float(row["log_snr"]) == (pytest.approx(-2 * math.log(unscaled)) if unscaled else math.inf)
 
 
@@ -88,7 +109,9 @@ def test_the_web_uis_get_the_positive_sigmas_below_the_field_they_go_into():
         place = next(number for number, comment in enumerate(comments) if comment.startswith(f"# {host}"))
         assert comments[place + 1].startswith(field)
         assert line in comments[place + 2 : place + 4]
-        assert host == "SD.Next" or "Sampling steps: 4." in comments[place]
+        assert host == "SD.Next" or "Sampling method: Heun. Sampling steps: 4." in comments[place]
+    assert dict(made.notes)["steps"].startswith("exactly 4, ")
+    assert export(sd(), "a1111", nfe=7, table="sd").document()["timesteps"] == [998, 744, 422, 10]
 
 
 def resampled(text, steps, measure, back, low=0.03, high=14.6):
@@ -118,6 +141,10 @@ def test_sd_next_gets_thousandths_of_a_flow_before_the_shift():
     before = np.array(whole) / 1000
     np.testing.assert_allclose(3 * before / (1 + 2 * before), [1.0, 0.8, 0.3], atol=1e-3)
     assert whole == [1000, 571, 125]
+    errors = np.abs(3 * before / (1 + 2 * before) / [1.0, 0.8, 0.3] - 1)
+    np.testing.assert_allclose(made.document()["timestep_errors"], errors, atol=1e-12)
+    assert errors.max() > 1e-4
+    assert (made.document()["shift"], made.document()["table"]) == (3.0, None)
     assert "Flow shift: 3.0" in made.text
     assert json.loads(lines(made)[0]) == [1.0, 0.8, 0.3]
 
@@ -154,6 +181,9 @@ def test_a_part_of_a_schedule_is_its_last_steps_and_their_calls():
     assert (document["steps"], document["nfe"], document["denoise"], document["count"]) == (2, 3, 0.5, 3)
     assert "2 steps (the last of 4), 3 denoiser calls" in made.headline
     assert [name for name, _ in made.notes] == ["sampler", "numbers", "paste", "image"]
+    assert export(sd(), "comfyui", nfe=7, denoise=0.75).document()["nfe"] == 5
+    whole = export(sd(), "comfyui", nfe=7, denoise=0.95)
+    assert (whole.document()["nfe"], "last of" in whole.headline, "image" in dict(whole.notes)) == (7, False, False)
 
 
 @pytest.mark.parametrize(
@@ -255,9 +285,3 @@ def test_the_document_of_every_target_is_the_same_facts_as_json(target):
     assert all(part["text"] in document["text"] for part in document["parts"])
     assert all(name and said for name, said in document["notes"].items())
     assert (document["timesteps"] == [998, 744, 422, 10]) == (target in ("diffusers", "a1111"))
-
-
-@pytest.mark.parametrize("target", [name for name in TARGETS if name != "csv"])
-def test_a_solver_that_a_host_lacks_is_named(target):
-    made = export(sd(solver="rk4"), target, steps=4)
-    assert "is rk4; with another one nothing was measured" in dict(made.notes)["sampler"]

@@ -111,6 +111,8 @@ def test_the_real_flow_euler_ends_on_the_artifacts_sigmas(own, given, wanted, di
     assert document["values"] == printed
     assert (printed == list(grid[:-1])) == (wanted == 1.0)
     assert f"shift={wanted}" in made.text
+    assert ("moves nothing" in dict(made.notes)["before"]) == (wanted == 1.0)
+    assert (f"s / ({wanted} - {wanted - 1} s)" in dict(made.notes)["before"]) == (wanted != 1.0)
 
 
 def test_a_flow_scheduler_of_a_pipeline_is_made_as_the_comment_says(diffusers):

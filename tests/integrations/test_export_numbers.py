@@ -141,7 +141,9 @@ def test_the_ends_of_a_table_are_timesteps_too():
     assert [table.nearest(table.sigmas[t]) for t in (0, 1, 998, 999)] == [0, 1, 998, 999]
     assert [table.between(table.sigmas[t]) for t in (0, 1, 998, 999)] == [0, 1, 998, 999]
     # A float32 that is a little beyond the end is that end.
-    assert (table.between(table.sigmas[-1] * 1.0005), table.nearest(table.sigmas[0] * 0.9995)) == (999, 0)
+    near = (table.sigmas[-1] * 1.0009, table.sigmas[0] * 0.9991)
+    assert table.beyond(near) is None
+    assert (table.between(near[0]), table.nearest(near[1])) == (999, 0)
 
 
 def test_a_schedule_states_its_whole_timesteps_and_what_they_are_off_by():
@@ -162,8 +164,8 @@ def test_a_schedule_states_its_whole_timesteps_and_what_they_are_off_by():
     ("grid", "why"),
     [
         ((80.0, 1.0, 0.0), "sigma = 80 is outside of 0.02917 to 14.6146"),
-        ((14.7, 1.0, 0.0), "sigma = 14.7 is outside of"),
-        ((14.0, 0.029, 0.0), "sigma = 0.029 is outside of"),
+        ((14.632, 1.0, 0.0), "sigma = 14.632 is outside of"),  # by 1.2 thousandths
+        ((14.0, 0.02913, 0.0), "sigma = 0.02913 is outside of"),
         ((14.0, 0.002, 0.0), "sigma = 0.002 is outside of 0.02917 to 14.6146"),
         ((14.0, 0.0301, 0.03, 0.0), "two sigmas are nearest to timestep 0"),
     ],
@@ -187,7 +189,13 @@ def test_a_schedule_that_the_table_cannot_hold_has_no_timesteps(grid, why):
         ('{"beta_schedule": ["linear"]}', r"has no beta_schedule that artc knows, but \['linear'\]"),
         ('{"beta_schedule": "linear", "beta_start": "a"}', "that is no number"),
         ('{"beta_schedule": "linear", "num_train_timesteps": 1}', "which make no table"),
+        ('{"beta_schedule": "linear", "num_train_timesteps": 1000.5}', "which make no table"),
+        ('{"beta_schedule": "linear", "num_train_timesteps": 100001}', "which make no table"),
         ('{"beta_schedule": "linear", "beta_end": 2.0}', "which make no table"),
+        ('{"trained_betas": [-0.1, 0.5]}', "The betas are not between 0 and 1"),
+        ('{"trained_betas": [0.1], "rescale_betas_zero_snr": true}', "does not rise"),
+        ('{"trained_betas": [0.1, 0], "rescale_betas_zero_snr": true}', "does not rise"),
+        ('{"a": ' * 100_000, "is not a JSON file"),
         ('{"beta_schedule": "linear", "num_train_timesteps": 1e400}', "that is no number"),
         ('{"beta_schedule": "linear", "beta_end": 1' + 400 * "0" + "}", "that is no number"),
         ('{"trained_betas": "linear", "beta_schedule": "linear"}', "trained_betas that are no list of numbers"),
@@ -212,6 +220,8 @@ def test_a_table_is_a_name_or_a_file(tmp_path):
     config = {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02}
     (tmp_path / "a.json").write_text(json.dumps(config), encoding="utf-8")
     assert find_table(str(tmp_path / "a.json")).sigmas == find_table("ddpm").sigmas
+    (tmp_path / "b.json").write_text('{"beta_schedule": "linear"}', encoding="utf-8")
+    assert find_table(str(tmp_path / "b.json")).sigmas == find_table("ddpm").sigmas
 
 
 def test_the_targets_are_those_of_the_command_line():
