@@ -66,7 +66,6 @@ def _violations(value: Any, schema: Mapping[str, Any], path: str, defs: Mapping[
         allowed = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
         if not any(TYPES[name](value) for name in allowed):
             yield path, f"{value!r} is not of type {' or '.join(allowed)}"
-            return
     if "const" in schema and value != schema["const"]:
         yield path, f"{schema['const']!r} was expected"
     if "enum" in schema and value not in schema["enum"]:

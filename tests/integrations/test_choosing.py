@@ -80,6 +80,12 @@ def test_a_resampled_grid_is_the_warp_read_at_equal_parts():
     np.testing.assert_array_equal(found, held.warp.baked(4, held.model.sigma_min))
 
 
+def test_a_resampled_schedule_counts_the_calls_of_guidance():
+    guided = artifact(*GRIDS, guidance=3.0)
+    assert guided.schedule(steps=4, resample=True).nfe == 14
+    assert schedule_for(guided, "heun", nfe=14, resample=True).steps == 4
+
+
 @pytest.mark.parametrize(("denoise", "kept"), [(1.0, 5), (0.9, 4), (0.6, 3), (0.5, 2), (0.4, 2), (0.2, 1), (0.11, 1)])
 def test_denoise_keeps_the_end_of_the_grid(denoise, kept):
     found = sigmas_for(artifact(*GRIDS), "heun", nfe=9, denoise=denoise)
