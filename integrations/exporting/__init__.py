@@ -7,8 +7,7 @@ Every host takes another list. Some want the trailing 0 and some append it; one 
 given, some round to whole timesteps, one reads 1e-4 as 1 and -4. A list that is wrong in any of these ways runs to the
 end and makes a worse picture, so an `Export` says what it printed, how many numbers and why, and where they are pasted.
 
-Each target is a function from a `Grid` to what is pasted and what its user should know. No torch, no host, and NumPy
-only where a part of a grid is cut out.
+Each target is a function from a `Grid` to what is pasted and what its user should know. No host, no torch, no NumPy.
 """
 
 from .export import TARGETS, export

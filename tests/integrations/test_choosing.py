@@ -113,10 +113,13 @@ def test_a_file_that_was_read_before_gives_its_grid_in_less_than_five_millisecon
     assert min(hand_over.repeat(number=10, repeat=5)) / 10 < 5e-3
 
 
-def test_a_grid_is_chosen_without_torch():
+def test_a_grid_is_chosen_without_torch_and_exported_without_numpy():
     code = f"""
 import sys
 import artc.integrations.edm, artc.integrations.k_diffusion
+from artc.integrations.exporting import export
+assert len(export({str(MNIST)!r}, "csv", nfe=9, solver="heun", denoise=0.6).values) == 4
+assert "numpy" not in sys.modules
 from artc.integrations.choosing import sigmas_for
 assert len(sigmas_for({str(MNIST)!r}, "heun", nfe=9)) == 6
 assert "torch" not in sys.modules
