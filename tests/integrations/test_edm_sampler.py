@@ -78,6 +78,11 @@ def test_what_networks_put_out_in_float32_is_put_together_in_the_dtype_of_the_sa
     torch.testing.assert_close(end, (3 * strong - 2 * weak) * ones().double(), rtol=1e-13, atol=0)
 
 
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_a_sampler_in_half_precision_stays_in_it(guidance):
+    assert on(*GRID)(Network(), ones(), None, Network(), guidance=guidance, dtype=torch.float16).dtype == torch.float16
+
+
 def test_the_calls_of_guidance_are_counted_as_the_artifact_counts_them():
     guided = artifact(GRID, guidance=2.0)
     assert sampler_fn(guided, nfe=14).nfe == 14
