@@ -56,10 +56,8 @@ def scheduled(
     kind, artifact = kind_for(scheduler, solver), opened(artifact)
     schedules = _chosen(artifact, kind, nfe, steps, resample=resample)
     notices = check_fit(artifact.model, (artifact.model.sigma_max, 0.0), host_model(scheduler))
-    config = {
-        **{name: value for name, value in scheduler.config.items() if name not in ("art", "_use_default_values")},
-        "_class_name": type(scheduler).__name__.removeprefix(PREFIX),
-    }
+    config = {name: value for name, value in scheduler.config.items() if name != "_use_default_values"}
+    config["_class_name"] = type(scheduler).__name__.removeprefix(PREFIX)  # diffusers knows which settings are its own
     if "final_sigmas_type" in config:
         config["final_sigmas_type"] = "zero"  # DPM-Solver++ looks here whether its last step ends in 0
     check_settings(kind, config)
@@ -101,7 +99,6 @@ def sigmas_for(
     artifact = opened(artifact)
     schedule = schedule_for(artifact, kind.sampler, nfe=nfe, steps=steps, resample=resample)
     check_fit(artifact.model, schedule.sigmas, host_model(scheduler))
-    check_settings(kind, config)
     if kind.noise == "table":
         return list(schedule.sigmas)
     remade = next((name for name in config if name.endswith("_sigmas") and config[name] is True), None)

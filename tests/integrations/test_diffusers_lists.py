@@ -55,6 +55,7 @@ def test_a_list_that_ends_at_shift_terminal_is_exact():
         (diffusers.EDMEulerScheduler, "EDMEulerScheduler takes no list"),
         (diffusers.DDIMScheduler, "DDIMScheduler takes no list"),
         (lambda: flow(use_karras_sigmas=True), "with use_karras_sigmas=True changes any sigmas"),
+        (lambda: flow(use_exponential_sigmas=True), "with use_exponential_sigmas=True changes any sigmas"),
         (lambda: flow(shift_terminal=0.1), "with shift_terminal=0.1 changes any sigmas"),
         (lambda: flow(use_dynamic_shifting=True), "With dynamic shifting the list depends on mu"),
         (lambda: flow(invert_sigmas=True), "invert_sigmas=True"),

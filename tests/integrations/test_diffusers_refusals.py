@@ -158,8 +158,11 @@ def test_a_scheduler_of_ones_own_is_not_taken_for_what_it_is_made_of():
 
 
 def test_a_grid_that_starts_low_is_walked_with_a_warning():
-    with pytest.warns(UserWarning, match="starts at sigma = 5, below the 14.6146 that EulerDiscreteScheduler can"):
+    with pytest.warns(
+        UserWarning, match="starts at sigma = 5, below the 14.6146 that EulerDiscreteScheduler can"
+    ) as seen:
         made = scheduled(of("Euler"), artifact_of((5.0, 1.0, 0.0)))
+    assert [warning.filename for warning in seen] == [__file__]
     assert made.init_noise_sigma == 5.0
 
 

@@ -7,7 +7,7 @@ from artc.integrations.diffusers import scheduled
 
 from artc.artifact import Guidance
 from artc.errors import BudgetError, InputError, UnknownNameError
-from tests.integrations.diffusers_loops import GRID, SD, artifact_of, nodes, of, walked_by
+from tests.integrations.diffusers_loops import FLOW_GRID, GRID, SD, artifact_of, flow, nodes, of, walked_by
 from tests.tiny_diffusers import diffusers, offline  # noqa: F401  # offline works by being here
 
 # Raised inside diffusers, by its own code.
@@ -126,6 +126,13 @@ def test_another_solver_makes_another_scheduler_of_the_same_network():
         scheduled(pndm, artifact, solver="rk4")
     with pytest.raises(InputError, match="noise of this network is lost"):
         scheduled(of("Euler", rescale_betas_zero_snr=True), artifact, solver="heun")
+
+
+def test_diffusers_does_not_warn_of_the_settings_of_the_class_before(caplog):
+    artifact = artifact_of((*FLOW_GRID, 0.0), domain="flow")
+    first = scheduled(flow(shift=3.0, use_dynamic_shifting=True), artifact)
+    assert "Heun" in type(scheduled(first, artifact, solver="heun")).__name__
+    assert caplog.text == ""
 
 
 def test_it_can_be_given_another_artifact():
