@@ -97,8 +97,9 @@ class Artifact:
         A budget that is held already stays as it is. Raises BudgetError for an NFE the solver cannot make.
         """
         solver = self._solver(solver)
+        budgets = dict.fromkeys(whole(nfe, "NFE") for nfe in nfes)
         held = {(schedule.solver, schedule.nfe) for schedule in self.schedules}
-        added = [self._resampled(solver, nfe) for nfe in dict.fromkeys(nfes) if (solver, nfe) not in held]
+        added = [self._resampled(solver, nfe) for nfe in budgets if (solver, nfe) not in held]
         return replace(self, schedules=(*self.schedules, *added), digest="") if added else self
 
     def sealed(self) -> Artifact:

@@ -58,6 +58,9 @@ def test_a_budget_is_a_whole_number(budget, resample):
     for ask in (schedule_for, lambda held, solver, **given: held.schedule(solver=solver, **given)):
         with pytest.raises((BudgetError, InputError), match="must be a whole number of at least 1, not "):
             ask(artifact(*GRIDS), "heun", resample=resample, **budget)
+    for wrong in ("9", True, 0, 2.5):
+        with pytest.raises(BudgetError, match="The NFE must be a whole number of at least 1, not "):
+            artifact(*GRIDS).resampled([wrong])
     assert schedule_for(artifact(*GRIDS), "heun", nfe=np.int64(9)).steps == 5
 
 
