@@ -15,10 +15,10 @@ from typing import Any
 from unittest import mock
 
 import torch
-from artc.integrations.choosing import sigmas_for
-from artc.integrations.k_diffusion import sigmas
 
 from artc.artifact import read, reading
+from artc.integrations.choosing import sigmas_for
+from artc.integrations.k_diffusion import sigmas
 
 from .record import record, show
 

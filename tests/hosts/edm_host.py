@@ -71,12 +71,12 @@ def samples():
 def edm(folder):
     """The stock samplers of EDM on scheduled networks of each of its preconditioners."""
     import torch
-    from artc.integrations.edm import scheduled
     from generate import ablation_sampler, edm_sampler
     from training import networks
 
     import artc
     from artc.errors import InputError
+    from artc.integrations.edm import scheduled
     from tests.integrations.made import artifact
 
     latents, labels = samples()
@@ -134,11 +134,12 @@ def edm(folder):
 def edm2(folder):
     """The stock sampler of EDM2 beside ours on its own formula, and ours on an artifact."""
     import torch
-    from artc.integrations.edm import sampler_fn
     from dnnlib import EasyDict
     from generate_images import edm_sampler
     from training.encoders import StandardRGBEncoder
     from training.networks_edm2 import Precond
+
+    from artc.integrations.edm import sampler_fn
 
     latents, labels = samples()
     nets = []
@@ -164,6 +165,7 @@ def edm2(folder):
 def program(_, *arguments):
     """The launcher on a real program, with the processor in the place of the CUDA device that it asks for."""
     import torch
+
     from artc.integrations.edm import launcher
 
     start, imported = torch.distributed.init_process_group, launcher._imported

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from artc.integrations.samplers import GRIDLESS, SAMPLERS
 
 STEPS = (1, 2, 3, 5, 8)

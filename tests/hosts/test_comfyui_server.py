@@ -5,9 +5,9 @@ import subprocess
 
 import numpy as np
 import pytest
-from artc.integrations.samplers import SAMPLERS
 
 import artc
+from artc.integrations.samplers import SAMPLERS
 from tests.hosts.comfyui import PYTHON, ROOT, art_schedule, node
 from tests.integrations.made import artifact
 

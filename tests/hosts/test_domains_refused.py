@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from artc.integrations import diffusers, edm, k_diffusion
 
 from artc.errors import InputError
+from artc.integrations import diffusers, edm, k_diffusion
 from tests.hosts.comfyui import art_schedule
 from tests.integrations.made import artifact, flow_artifact
 

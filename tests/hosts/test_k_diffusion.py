@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from artc.integrations import k_diffusion as integration
-from artc.integrations.k_diffusion import nfe, sigmas
-from artc.integrations.samplers import GRIDLESS, SAMPLERS
 
 from artc.artifact import read
 from artc.errors import InputError
+from artc.integrations import k_diffusion as integration
+from artc.integrations.k_diffusion import nfe, sigmas
+from artc.integrations.samplers import GRIDLESS, SAMPLERS
 from tests.hosts.k_diffusion_host import FOLDER, STUBS, k_diffusion
 from tests.integrations.made import MNIST, shrinking
 

@@ -10,9 +10,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from artc.integrations import diffusers, edm, k_diffusion
 
 import artc
+from artc.integrations import diffusers, edm, k_diffusion
 from tests.hosts.comfyui import art_schedule
 from tests.hosts.k_diffusion_host import k_diffusion as real_k_diffusion
 

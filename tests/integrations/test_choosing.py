@@ -7,10 +7,10 @@ import timeit
 
 import numpy as np
 import pytest
-from artc.integrations.choosing import opened, schedule_for, sigmas_for
 
 import artc
 from artc.errors import ArtifactError, BudgetError, InputError
+from artc.integrations.choosing import opened, schedule_for, sigmas_for
 from tests.integrations.made import MNIST, artifact
 
 GRIDS = ((63.0, 7.0, 1.0, 0.0), (63.0, 20.0, 7.0, 1.0, 0.25, 0.0))

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from artc.integrations.comfyui.__main__ import main
 
+from artc.integrations.comfyui.__main__ import main
 from tests.integrations.comfyui_packing import ROOM, ROOT, built_at, isolated
 
 

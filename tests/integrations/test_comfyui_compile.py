@@ -10,12 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from artc.integrations.comfyui import compiling, lent
-from artc.integrations.comfyui.compile_node import ArtCompile
-from artc.integrations.comfyui.jobs import Job, budgets, planned
 
 import artc
 from artc.errors import BudgetError, InputError
+from artc.integrations.comfyui import compiling, lent
+from artc.integrations.comfyui.compile_node import ArtCompile
+from artc.integrations.comfyui.jobs import Job, budgets, planned
 from tests.integrations.comfyui_stand_ins import StandInConst, StandInEps, stand_ins
 
 PAGE = Path(__file__).parents[2] / "integrations/comfyui/pack/web/docs/ArtCompile.md"

@@ -1,10 +1,10 @@
 """Where ART Compile writes: names that are names everywhere, and never over a file."""
 
 import pytest
-from artc.integrations.comfyui.saving import checked_name, save
 
 import artc
 from artc.errors import InputError, OutputError
+from artc.integrations.comfyui.saving import checked_name, save
 from tests.integrations.comfyui_stand_ins import stand_ins
 from tests.integrations.made import artifact
 

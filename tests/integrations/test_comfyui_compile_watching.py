@@ -5,8 +5,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
-from artc.integrations.comfyui import compiling, watching
 
+from artc.integrations.comfyui import compiling, watching
 from artc.pipeline import Update
 
 

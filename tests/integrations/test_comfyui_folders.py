@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from artc.integrations.comfyui import folders
 
 from artc.errors import InputError
+from artc.integrations.comfyui import folders
 from tests.integrations.comfyui_stand_ins import stand_ins
 from tests.integrations.made import MNIST
 

@@ -5,10 +5,10 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from artc.integrations.comfyui import NODE_CLASS_MAPPINGS, describing, folders
 
 import artc
 from artc.artifact import Guidance
+from artc.integrations.comfyui import NODE_CLASS_MAPPINGS, describing, folders
 from tests.integrations.comfyui_stand_ins import stand_ins
 from tests.integrations.made import MNIST, artifact, flow_artifact
 

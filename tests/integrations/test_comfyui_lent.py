@@ -9,9 +9,9 @@ import weakref
 
 import pytest
 import torch
-from artc.integrations.comfyui import lent
 
 from artc.errors import InputError
+from artc.integrations.comfyui import lent
 from tests.integrations.comfyui_stand_ins import stand_ins
 
 GRID = (80.0, 10.0, 1.0, 0.0)

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from artc.integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
-from artc.integrations.comfyui.__main__ import main
 
 import artc
+from artc.integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+from artc.integrations.comfyui.__main__ import main
 from tests.integrations.comfyui_packing import ROOM, ROOT, built_at, isolated
 from tests.integrations.comfyui_stand_ins import stand_ins
 

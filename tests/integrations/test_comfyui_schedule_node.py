@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import torch
-from artc.integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, folders
 
 import artc
 from artc.errors import ArtcError, BudgetError, InputError
+from artc.integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, folders
 from tests.integrations.comfyui_stand_ins import StandInConst, StandInEps, stand_in_model, stand_ins
 from tests.integrations.made import MNIST, artifact, flow_artifact
 

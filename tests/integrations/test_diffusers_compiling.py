@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from artc.integrations.diffusers import compile_pipeline, scheduled
 
 import artc
 from artc.errors import InputError
+from artc.integrations.diffusers import compile_pipeline, scheduled
 from tests.integrations.diffusers_loops import SD, artifact_of, nodes
 from tests.integrations.tiny_pipelines import embeddings, flux, stable_diffusion, stable_diffusion_xl
 from tests.tiny_diffusers import diffusers, offline  # noqa: F401  # offline works by being here

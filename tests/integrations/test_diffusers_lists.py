@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 import pytest
-from artc.integrations.diffusers import scheduled, sigmas_for
 
 from artc.errors import InputError
+from artc.integrations.diffusers import scheduled, sigmas_for
 from tests.integrations.diffusers_loops import FLOW_GRID, artifact_of, flow, nodes, of
 from tests.tiny_diffusers import diffusers, offline  # noqa: F401  # offline works by being here
 

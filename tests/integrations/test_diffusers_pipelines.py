@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-from artc.integrations.diffusers import scheduled, sigmas_for
 
 from artc.errors import BudgetError, InputError
+from artc.integrations.diffusers import scheduled, sigmas_for
 from tests.integrations.diffusers_loops import FLOW_GRID, SD, artifact_of, dpmpp_2m, euler, heun, nodes, unipc
 from tests.integrations.tiny_pipelines import (
     embeddings,

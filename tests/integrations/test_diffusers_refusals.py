@@ -5,12 +5,12 @@ import math
 import subprocess
 import sys
 
-import artc.integrations.diffusers as room
 import numpy as np
 import pytest
-from artc.integrations.diffusers import scheduled, schedulers
 
+import artc.integrations.diffusers as room
 from artc.errors import BudgetError, InputError, UnknownNameError
+from artc.integrations.diffusers import scheduled, schedulers
 from tests.integrations.diffusers_loops import FLOW_GRID, GRID, SD, artifact_of, flow, nodes, of
 from tests.tiny_diffusers import diffusers, offline  # noqa: F401  # offline works by being here
 

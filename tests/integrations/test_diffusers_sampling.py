@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from artc.integrations.diffusers import scheduled
 
 from artc.artifact import nfe_of
+from artc.integrations.diffusers import scheduled
 from tests.integrations.diffusers_loops import (
     FLOW_GRID,
     SD,

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from artc.integrations.diffusers import scheduled
 
 from artc.artifact import Guidance
 from artc.errors import BudgetError, InputError, UnknownNameError
+from artc.integrations.diffusers import scheduled
 from tests.integrations.diffusers_loops import FLOW_GRID, GRID, SD, artifact_of, flow, nodes, of, walked_by
 from tests.tiny_diffusers import diffusers, offline  # noqa: F401  # offline works by being here
 

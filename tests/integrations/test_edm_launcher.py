@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from artc.integrations import edm
-from artc.integrations.edm import launcher
 
 import artc
+from artc.integrations import edm
+from artc.integrations.edm import launcher
 from tests.cli import environment
 from tests.integrations import edm2_stand_in, edm_stand_in
 from tests.integrations.made import MNIST, artifact, flow_artifact, shrinking

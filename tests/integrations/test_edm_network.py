@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from artc.integrations import edm
-from artc.integrations.edm import ScheduledNetwork, scheduled
 
 import artc
 from artc.errors import ArtifactError, BudgetError, InputError, UnknownNameError
+from artc.integrations import edm
+from artc.integrations.edm import ScheduledNetwork, scheduled
 from tests.integrations import edm_stand_in
 from tests.integrations.edm_stand_in import GaussianNetwork, ablation_sampler, edm_sampler
 from tests.integrations.made import MNIST, artifact, flow_artifact, shrinking

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from artc.integrations import edm
-from artc.integrations.edm import sampler_fn
 
 from artc.errors import BudgetError, InputError, UnknownNameError
+from artc.integrations import edm
+from artc.integrations.edm import sampler_fn
 from tests.integrations import edm2_stand_in
 from tests.integrations.edm2_stand_in import Network
 from tests.integrations.made import MNIST, artifact, flow_artifact, shrinking

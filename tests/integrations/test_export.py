@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from artc.integrations.exporting import TARGETS, export
 
 import artc
 from artc.artifact import Schedule
 from artc.errors import BudgetError, InputError, UnknownNameError
+from artc.integrations.exporting import TARGETS, export
 from tests.integrations.exported import GRID, lines, scraped, sd
 from tests.integrations.made import MNIST, artifact, flow_artifact
 

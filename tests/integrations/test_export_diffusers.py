@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from artc.integrations.exporting import export
 
+from artc.integrations.exporting import export
 from tests.integrations.exported import GRID, assigned, sd
 from tests.integrations.made import artifact, shrinking
 

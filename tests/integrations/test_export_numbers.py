@@ -7,12 +7,12 @@ import struct
 
 import numpy as np
 import pytest
-from artc.integrations.exporting import TARGETS, export, find_table
-from artc.integrations.exporting.decimals import plain
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from artc.errors import InputError, UnknownNameError
+from artc.integrations.exporting import TARGETS, export, find_table
+from artc.integrations.exporting.decimals import plain
 from tests.integrations.exported import scraped
 from tests.integrations.made import artifact
 

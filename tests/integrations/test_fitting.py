@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from artc.integrations.fitting import HostModel, check_domain, check_fit, tail
 
 from artc.errors import InputError, UnknownNameError
+from artc.integrations.fitting import HostModel, check_domain, check_fit, tail
 from tests.integrations.made import artifact, flow_artifact
 
 VE = artifact((14.6, 3.0, 0.03, 0.0)).model

@@ -14,10 +14,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from artc.integrations import k_diffusion
-from artc.integrations.samplers import find_sampler
 
 from artc.errors import BudgetError, InputError, UnknownNameError
+from artc.integrations import k_diffusion
+from artc.integrations.samplers import find_sampler
 from tests.integrations.made import MNIST, artifact, flow_artifact
 
 GRID = (80.0, 10.5, 1.5, 0.3, 0.0)

@@ -3,10 +3,10 @@
 from functools import partial
 
 import pytest
-from artc.integrations.samplers import GRIDLESS, OWN, SAMPLERS, Sampler, find_own, find_sampler, name_of
 
 from artc.artifact import BUDGETS, nfe_of
 from artc.errors import BudgetError, InputError, UnknownNameError
+from artc.integrations.samplers import GRIDLESS, OWN, SAMPLERS, Sampler, find_own, find_sampler, name_of
 
 # Counted by running each sampler of ComfyUI 0.8.0 on a grid of 8 steps that ends in 0, those of k-diffusion among them.
 ON_EIGHT_STEPS = {
