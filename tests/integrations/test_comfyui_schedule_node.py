@@ -1,6 +1,5 @@
 """The node ART Schedule, driven as ComfyUI drives it: inputs, results, and what a user reads when it refuses."""
 
-import inspect
 import shutil
 
 import pytest
@@ -8,7 +7,7 @@ import torch
 
 import artc
 from artc.errors import ArtcError, BudgetError, InputError
-from artc.integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, folders
+from artc.integrations.comfyui import NODE_CLASS_MAPPINGS, folders
 from tests.integrations.comfyui_stand_ins import StandInConst, StandInEps, stand_in_model, stand_ins
 from tests.integrations.made import MNIST, artifact, flow_artifact
 
@@ -43,49 +42,6 @@ def refusal(kind=ArtcError, **changes):
     with pytest.raises(kind) as caught:
         run(**changes)
     return str(caught.value)
-
-
-# The contract with saved workflows and with ComfyUI
-
-
-def test_saved_workflows_keep_their_values_widgets_are_only_ever_added_at_the_end(comfy):
-    required = NODE.INPUT_TYPES()["required"]
-    assert list(required)[:6] == ["artifact", "solver", "budget", "count", "missing", "denoise"]
-    choices = {name: kind for name, (kind, _) in required.items() if isinstance(kind, list)}
-    assert choices["solver"][:5] == ["auto", "euler", "heun", "rk4", "dpmpp_2m"]
-    assert choices["budget"] == ["steps", "nfe"]
-    assert choices["missing"] == ["exact", "resample"]
-    assert NODE.RETURN_TYPES == ("SIGMAS", "STRING")
-    assert list(NODE.INPUT_TYPES()["optional"]) == ["model"]
-
-
-def test_the_defaults_are_what_a_user_of_other_schedulers_expects(comfy):
-    defaults = {
-        name: more["default"] for name, (_, more) in NODE.INPUT_TYPES()["required"].items() if "default" in more
-    }
-    assert defaults == {"solver": "auto", "budget": "steps", "count": 8, "missing": "exact", "denoise": 1.0}
-
-
-@pytest.mark.parametrize("name", NODE_CLASS_MAPPINGS)
-def test_every_node_is_documented_and_nothing_switches_off_comfyuis_own_checks(comfy, name):
-    node = NODE_CLASS_MAPPINGS[name]
-    types = node.INPUT_TYPES()
-    for part in ("required", "optional"):
-        for kind, more in types.get(part, {}).values():
-            assert more["tooltip"].endswith("."), kind
-            # A tuple of choices would be offered, and accepted whatever it holds.
-            assert isinstance(kind, (str, list))
-    assert len(node.OUTPUT_TOOLTIPS) == len(node.RETURN_TYPES) == len(node.RETURN_NAMES)
-    assert node.DESCRIPTION.endswith(".")
-    assert node.CATEGORY.startswith("sampling/custom_sampling")
-    assert NODE_DISPLAY_NAME_MAPPINGS[name].startswith("ART ")
-    # ComfyUI holds the choice of an artifact against its list unless the node takes that on itself.
-    if hasattr(node, "VALIDATE_INPUTS"):
-        own = inspect.getfullargspec(node.VALIDATE_INPUTS)
-        assert "artifact" not in own.args
-        assert own.varkw is None
-    taken = set(inspect.signature(getattr(node, node.FUNCTION)).parameters) - {"self"}
-    assert taken >= {name for part in ("required", "optional") for name in types.get(part, {})}
 
 
 # What it gives
