@@ -55,10 +55,10 @@ class Grids:
 
 def kept(artifact: Artifact, schedules: Sequence[Schedule], solver: str, *, resample: bool) -> Grids:
     """What a scheduler keeps of an artifact: schedules without their measurements, and to resample the warp."""
-    bare = sorted((replace(one, certificate=None, evaluation=()) for one in schedules), key=lambda one: one.steps)
+    bare = tuple(replace(one, certificate=None, evaluation=()) for one in schedules)
     digest = artifact.digest or artifact.sealed().digest
     warp = artifact.warp if resample else None
-    return Grids(digest=digest, model=artifact.model, solver=solver, schedules=tuple(bare), warp=warp)
+    return Grids(digest=digest, model=artifact.model, solver=solver, schedules=bare, warp=warp)
 
 
 def grids_of(document: object) -> Grids:

@@ -59,7 +59,7 @@ class Kind:
     @property
     def preserving(self) -> bool:
         """Whether on a table it carries z = x / sqrt(1 + sigma^2) from step to step instead of x."""
-        return self.noise == "table" and self.sampler in ("dpmpp_2m", "uni_pc")
+        return self.sampler in ("dpmpp_2m", "uni_pc")
 
     @property
     def ours(self) -> str:

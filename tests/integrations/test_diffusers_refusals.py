@@ -62,6 +62,11 @@ CLOSE = (14.0, 14.0 - 1e-9, 3.0)
         ),
         (lambda: of("Heun"), (14.0, 0.02), r"goes down to sigma = 0\.02, and HeunDiscreteScheduler knows"),
         (diffusers.EDMEulerScheduler, (120.0, 3.0), "starts at sigma = 120, and EDMEulerScheduler knows .* to 80"),
+        (
+            diffusers.EDMEulerScheduler,
+            (80.0, 1e-3),
+            r"goes down to sigma = 0\.001, and EDMEulerScheduler knows .* 0\.002 to",
+        ),
         (lambda: of("Euler"), CLOSE, r"cannot tell the sigmas 14\.0 and 13\.999999999 apart"),
         (lambda: of(UNIPC, lower_order_final=False), GRID, "cannot walk .* with lower_order_final=False"),
         (lambda: of(UNIPC, solver_type="bh1"), GRID, "cannot walk .* with solver_type='bh1'"),
@@ -164,6 +169,8 @@ def test_a_grid_that_starts_low_is_walked_with_a_warning():
         made = scheduled(of("Euler"), artifact_of((5.0, 1.0, 0.0)))
     assert [warning.filename for warning in seen] == [__file__]
     assert made.init_noise_sigma == 5.0
+    with pytest.warns(UserWarning, match=r"starts at sigma = 0\.9, below the 1 that FlowMatchEulerDiscreteScheduler"):
+        scheduled(flow(), artifact_of((0.9, 0.5, 0.0), domain="flow"))
 
 
 @pytest.mark.parametrize(
@@ -219,6 +226,7 @@ def put(*path, to):
             "'art' of the scheduler's configuration makes no sense: there is no 'model'",
         ),
         (put("art", "model", to=None), "makes no sense: something in it is not what should be there"),
+        (put("art", "schedules", to=5), "something in it is not what should be there"),
         (put("art", "schedules", to=[None]), "something in it is not what should be there"),
         (put("art", "schedules", 0, "sigmas", to="ab"), "something in it is not what should be there"),
         (put("art", "schedules", to=[]), "holds no grid"),

@@ -92,10 +92,11 @@ def test_any_denoiser_on_a_range_of_its_own_ends_there_too(name):
 
 @pytest.mark.parametrize("settings", [{}, {"prediction_type": "v_prediction"}, {"final_sigmas_type": "sigma_min"}])
 @pytest.mark.parametrize("steps", [1, 3, 6])
-@pytest.mark.parametrize(("name", "loop"), [("EDMEulerScheduler", euler), ("EDMDPMSolverMultistepScheduler", dpmpp_2m)])
-def test_schedulers_of_edm_end_there_too(name, loop, steps, settings):
+@pytest.mark.parametrize("given", ["EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"])
+@pytest.mark.parametrize(("solver", "loop"), [("euler", euler), ("dpmpp_2m", dpmpp_2m)])
+def test_schedulers_of_edm_end_there_too_and_become_each_other(given, solver, loop, steps, settings):
     sigmas = nodes(steps, EDM_GRID)
-    made = scheduled(getattr(diffusers, name)(**settings), artifact_of(sigmas))
+    made = scheduled(getattr(diffusers, given)(sigma_data=0.7, **settings), artifact_of(sigmas), solver=solver)
     network, unit = Network(made), noise()
     agree(walked(made, network, unit, steps), loop(denoised, unit * sigmas[0], sigmas), 2e-6)
     assert network.calls == steps
@@ -114,6 +115,14 @@ def test_euler_with_the_times_of_edm_ends_there_too():
     network, unit = Network(made), noise()
     agree(walked(made, network, unit, 5), euler(denoised, unit * sigmas[0], sigmas), 2e-6)
     assert network.told == pytest.approx([math.log(sigma) / 4 for sigma in sigmas[:-1]], rel=1e-6)
+    # As in diffusers it has these times with v_prediction only.
+    plain, other = (
+        scheduled(diffusers.EulerDiscreteScheduler(**SD, timestep_type=kind), artifact_of(nodes(5)))
+        for kind in ("discrete", "continuous")
+    )
+    plain.set_timesteps(5)
+    other.set_timesteps(5)
+    assert torch.equal(other.timesteps, plain.timesteps)
 
 
 FLOW_SETTINGS = (

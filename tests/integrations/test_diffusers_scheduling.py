@@ -1,9 +1,13 @@
 """Which grid a scheduler of diffusers walks, and what is left of its own settings."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import artc
 from artc.artifact import Guidance
 from artc.errors import BudgetError, InputError, UnknownNameError
 from artc.integrations.diffusers import scheduled
@@ -79,7 +83,22 @@ def test_a_pipeline_chooses_among_the_grids_by_its_number_of_steps():
         one.set_timesteps(2)
     assert [each["nfe"] for each in one.config.art["schedules"]] == [9]
     assert one.config.art["digest"] == artifact.digest
-    assert scheduled(of("Heun"), artifact, steps=[2, 5]).config.art == made.config.art
+    assert scheduled(of("Heun"), artifact, steps=[2, 5, 2]).config.art == made.config.art
+
+
+def test_the_bundled_artifact_is_walked_and_leaves_its_measurements_behind():
+    path = Path(__file__).parents[2] / "artifacts" / "mnist" / "mnist.art.json"
+    artifact = artc.load(path)
+    assert all(schedule.evaluation for schedule in artifact.schedules)
+    made = scheduled(diffusers.EDMEulerScheduler(), str(path))
+    kept = made.config.art["schedules"]
+    assert [each["steps"] for each in kept] == [one.steps for one in artifact.schedules if one.solver == "euler"]
+    assert all((each["certificate"], each["evaluation"]) == (None, []) for each in kept)
+    assert made.config.art["digest"] == artifact.digest
+    assert scheduled(diffusers.EDMEulerScheduler(), replace(artifact, digest="")).config.art == made.config.art
+    steps = kept[0]["steps"]
+    made.set_timesteps(steps)
+    assert made.sigmas.tolist() == artifact.sigmas(steps=steps, solver="euler").astype(np.float32).tolist()
 
 
 def test_with_resample_any_number_of_steps_is_read_from_the_warp():
