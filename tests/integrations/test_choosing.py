@@ -72,8 +72,9 @@ def test_what_is_neither_an_artifact_nor_a_path_is_refused(held):
 
 def test_a_file_that_is_no_artifact_is_named(tmp_path):
     (tmp_path / "net.pkl").write_bytes(b"\x80")
-    with pytest.raises(ArtifactError, match=r"net\.pkl is not a valid artifact: \$: byte 0 is not UTF-8") as refused:
+    with pytest.raises(ArtifactError) as refused:
         opened(tmp_path / "net.pkl")
+    assert refused.value.message == f"{tmp_path / 'net.pkl'} is not a valid artifact: $: byte 0 is not UTF-8."
     assert (refused.value.code, refused.value.path) == ("utf-8", "$")
 
 

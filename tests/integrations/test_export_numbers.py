@@ -199,6 +199,7 @@ def test_a_schedule_that_the_table_cannot_hold_has_no_timesteps(grid, why):
         ('{"beta_schedule": "linear", "num_train_timesteps": 1e400}', "that is no number"),
         ('{"beta_schedule": "linear", "beta_end": 1' + 400 * "0" + "}", "that is no number"),
         ('{"trained_betas": "linear", "beta_schedule": "linear"}', "trained_betas that are no list of numbers"),
+        ('{"trained_betas": 3}', "trained_betas that are no list of numbers"),
         ('{"trained_betas": [0.1, NaN]}', "trained_betas that are no list of numbers"),
         ('{"trained_betas": [0.1, 1.5]}', "The betas are not between 0 and 1"),
         ('{"trained_betas": [0.1]}', "does not rise"),
