@@ -187,5 +187,4 @@ def log_sigmas(scheduler: Any) -> NDArray[np.float64]:
     """ln(sigma) of every training timestep, increasing, from the table as the scheduler holds it."""
     table = scheduler.alphas_cumprod.detach().cpu().double().numpy()  # some schedulers move it to where they add noise
     with np.errstate(divide="ignore"):  # zero terminal SNR: the last sigma is infinite
-        logs = (np.log1p(-table) - np.log(table)) / 2
-    return np.asarray(logs[np.isfinite(logs)])
+        return np.asarray((np.log1p(-table) - np.log(table)) / 2)

@@ -46,7 +46,10 @@ def test_a_number_of_steps_is_a_whole_number(steps):
 
 UNIPC = "UniPCMultistep"
 FLOWING = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
-CLOSE = (14.0, 14.0 - 1e-9, 3.0)
+CLOSE = (14.0, 14.0 - 2e-6, 3.0)
+"""The first two are two numbers in float32, and their timesteps, near 1000, are one."""
+LOW = (14.0, 0.03125, 0.03125 - 5e-10)
+"""The last two are one number in float32, and their timesteps, near 0, are not."""
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,8 @@ CLOSE = (14.0, 14.0 - 1e-9, 3.0)
             (80.0, 1e-3),
             r"goes down to sigma = 0\.001, and EDMEulerScheduler knows .* 0\.002 to",
         ),
-        (lambda: of("Euler"), CLOSE, r"cannot tell the sigmas 14\.0 and 13\.999999999 apart"),
+        (lambda: of("Euler"), CLOSE, r"cannot tell the sigmas 14\.0 and 13\.999998 apart"),
+        (lambda: of("Euler"), LOW, r"cannot tell the sigmas 0\.03125 and 0\.0312499995 apart"),
         (lambda: of(UNIPC, lower_order_final=False), GRID, "cannot walk .* with lower_order_final=False"),
         (lambda: of(UNIPC, solver_type="bh1"), GRID, "cannot walk .* with solver_type='bh1'"),
         (lambda: of(UNIPC, predict_x0=False), GRID, "cannot walk .* with predict_x0=False"),
@@ -88,9 +92,10 @@ def test_what_would_end_in_a_wrong_picture_is_refused_with_a_sentence(make, sigm
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning:diffusers.*")
-def test_dpm_solver_without_the_second_plus_is_refused():
-    stock = of("DPMSolverMultistep", algorithm_type="dpmsolver", final_sigmas_type="sigma_min")
-    with pytest.raises(InputError, match="with algorithm_type='dpmsolver'"):
+@pytest.mark.parametrize("algorithm", ["dpmsolver", "sde-dpmsolver"])
+def test_dpm_solver_without_the_second_plus_is_refused(algorithm):
+    stock = of("DPMSolverMultistep", algorithm_type=algorithm, final_sigmas_type="sigma_min")
+    with pytest.raises(InputError, match=f"with algorithm_type='{algorithm}'"):
         scheduled(stock, artifact_of(nodes(3)))
     made = scheduled(stock, artifact_of(nodes(3)), solver="euler")  # which knows no algorithm_type
     made.set_timesteps(3)
@@ -286,7 +291,7 @@ def test_it_is_imported_without_torch_and_diffusers():
 
 def test_without_diffusers_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    schedulers.scheduler_class.cache_clear()
+    make = schedulers.scheduler_class.__wrapped__  # that of a class which was made before would not be asked again
     with pytest.raises(InputError, match="This needs the package diffusers") as refusal:
-        _ = room.ArtHeunDiscreteScheduler
+        make("ArtHeunDiscreteScheduler")
     assert 'pip install "artc[diffusers]"' in str(refusal.value)

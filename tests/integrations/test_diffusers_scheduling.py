@@ -143,8 +143,10 @@ def test_another_solver_makes_another_scheduler_of_the_same_network():
     assert isinstance(scheduled(of("UniPCMultistep"), artifact, solver="dpmpp_2m"), type(of("UniPCMultistep")))
     with pytest.raises(UnknownNameError, match=r"solver for PNDMScheduler 'rk4'\. Known: dpmpp_2m, euler, heun"):
         scheduled(pndm, artifact, solver="rk4")
-    with pytest.raises(InputError, match="noise of this network is lost"):
-        scheduled(of("Euler", rescale_betas_zero_snr=True), artifact, solver="heun")
+    zero = {"rescale_betas_zero_snr": True}  # each class has this in its own way, or not at all
+    for stock, solver in ((of("Euler", **zero), "heun"), (diffusers.DDIMScheduler(**SD, **zero), "euler")):
+        with pytest.raises(InputError, match="noise of this network is lost"):
+            scheduled(stock, artifact_of((14.6, 1.0, 0.0)), solver=solver)
 
 
 def test_diffusers_does_not_warn_of_the_settings_of_the_class_before(caplog):
