@@ -27,7 +27,10 @@ def edm(grid: Grid) -> Printed:
             ("numbers", f"{len(values)}, the positive sigmas: EDM appends the 0 itself"),
             ("steps", f"--steps={grid.steps}"),
             ("paste", "EDM has no option for a list; artc.integrations.edm hands it this schedule"),
-            ("by hand", "in place of its formula: t_steps = torch.tensor([...], dtype=torch.float64, device=latents.device)"),
+            (
+                "by hand",
+                "in place of its formula: t_steps = torch.tensor([...], dtype=torch.float64, device=latents.device)",
+            ),
             *start,
         ),
     )
