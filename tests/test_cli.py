@@ -105,7 +105,7 @@ def test_inspect_shows_every_fact_a_reader_needs():
     assert lines[:8] == [
         "powers: 2 schedules by art-rl",
         "  model    python:tests:powers, shape 1 x 2 x 2, domain ve",
-        "  weights  none (analytic, or a Python callable)",
+        "  weights  not recorded",
         "  sigma    63 to 0; the model knows 0.002 and above",
         "  made by  artc 0.1.0, torch 2.13.0, on cpu, seed 0",
         "  cost     31,232 denoiser calls, 50.2 s",
