@@ -180,7 +180,18 @@ def test_a_grid_that_starts_low_is_walked_with_a_warning():
 
 @pytest.mark.parametrize(
     "given",
-    [[1.0, 0.9, 0.2], [0.9, 0.6, 0.3], [1.0, 0.667, 0.333, 0.0], [5.0, 3.333, 1.667], [], [None], ["a"], 1.0, [[1.0]]],
+    [
+        [1.0, 0.9, 0.2],
+        [0.9, 0.6, 0.3],
+        [1.0, 0.667, 0.333, 0.0],
+        [1.0, 0.68, 0.34],
+        [5.0],
+        [],
+        [None],
+        ["a"],
+        1.0,
+        [[1.0]],
+    ],
 )
 def test_sigmas_of_ones_own_are_refused_and_not_ignored(given):
     made = scheduled(flow(), artifact_of((*FLOW_GRID[:3], 0.0), (*FLOW_GRID[:4], 0.0), domain="flow"))
