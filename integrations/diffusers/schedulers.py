@@ -184,4 +184,4 @@ def _is_ramp(sigmas: Any, config: Any) -> bool:
     if given.ndim != 1 or not len(given) or not (abs(given[0] - 1) <= SAME and given[-1] > 0):
         return False
     ends = (1 / len(given), 1 / config.num_train_timesteps)
-    return any(np.allclose(given, np.linspace(given[0], end, len(given)), rtol=0, atol=SAME) for end in ends)
+    return any(np.allclose(given, np.linspace(1, end, len(given)), rtol=0, atol=SAME) for end in ends)

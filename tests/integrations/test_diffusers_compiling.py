@@ -119,7 +119,7 @@ def test_progress_is_shown_in_the_bars_of_the_pipeline(monkeypatch):
             "ScoreModel states its trajectory",
         ),
         (flux, {"prompts": "a cat"}, "FluxPipeline has no UNet2DConditionModel"),
-        (object, {"prompts": "a cat"}, "object has no UNet2DConditionModel"),
+        (type("Pipeline", (), {"unet": object()}), {"prompts": "a cat"}, "Pipeline has no UNet2DConditionModel"),
     ],
 )
 def test_what_it_cannot_compile_is_refused(make, arguments, complaint):
