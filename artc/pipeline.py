@@ -20,7 +20,7 @@ from artc.artifact.codec import check_plain
 from artc.errors import InputError
 from artc.evaluation.endpoint import Teacher, as_evaluation, compare
 from artc.evaluation.selection import refine_losers
-from artc.learning.methods import bake, find_method
+from artc.learning.methods import Task, bake, find_method
 from artc.learning.objective import energy_of, gap, state_gain
 from artc.learning.refining import TRIALS
 from artc.models.conditioning import conditioned
@@ -70,17 +70,23 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
 
     coordinate = Coordinate(limits.sigma_min, limits.sigma_max)
     training, held_out = (energy_of(part, coordinate) for part in bank.split(request.trajectories // 4))
-    learned = yield from _stage("training", find_method(request.method)(training, request.seed))
+    budgets = {(solver, nfe): steps_for(solver, nfe, info.cost) for solver in request.solvers for nfe in request.nfe}
+    task = Task(
+        energy=training,
+        seed=request.seed,
+        steps=tuple(sorted(set(budgets.values()))),
+        fields=fine.on,
+        latents=latents.first(len(latents) - request.trajectories // 4),
+    )
+    learned = yield from _stage("training", find_method(request.method)(task))
     clock.lap("training")
 
     schedules: dict[tuple[str, int], Schedule] = {}
-    for solver in request.solvers:
-        for nfe in request.nfe:
-            steps = steps_for(solver, nfe, info.cost)
-            sigmas, certificate = bake(learned, steps, training, held_out, info)
-            schedules[solver, nfe] = Schedule(
-                solver=solver, nfe=nfe, steps=steps, sigmas=sigmas, origin=learned.origin, certificate=certificate
-            )
+    for (solver, nfe), steps in budgets.items():
+        sigmas, certificate = bake(learned, steps, held_out, info)
+        schedules[solver, nfe] = Schedule(
+            solver=solver, nfe=nfe, steps=steps, sigmas=sigmas, origin=learned.origin, certificate=certificate
+        )
     found = gap(held_out, learned.warp)
     clock.lap("distilling")
     yield Update(stage="distilling", done=1, total=1, gap=found)

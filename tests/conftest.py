@@ -68,11 +68,11 @@ def energies(load):
 @pytest.fixture(scope="session")
 def learned(energies):
     """What `art-rl` makes of the Gaussian with the settings that users get; two seconds."""
-    from artc.learning.methods import METHODS
+    from artc.learning.methods import METHODS, Task
     from artc.progress import drain
 
     history = []
-    found = drain(METHODS["art-rl"](energies("gaussian")[0], 0), history.append)
+    found = drain(METHODS["art-rl"](Task(energy=energies("gaussian")[0])), history.append)
     return found, tuple(history)
 
 

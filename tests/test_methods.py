@@ -9,7 +9,7 @@ from artc.errors import UnknownNameError
 from artc.learning.closed_form import closed_form
 from artc.learning.distill import warp_through
 from artc.learning.dynamic_programming import optimal_progress
-from artc.learning.methods import METHODS, Learned, bake, find_method
+from artc.learning.methods import METHODS, Learned, Task, bake, find_method
 from artc.learning.objective import gap, grid_cost, lower_bound, warp_cost
 from artc.progress import drain
 from artc.sampling.grids import GRIDS, baseline
@@ -22,15 +22,15 @@ INFO = vp_model().info
 @pytest.fixture(scope="module")
 def results(energies, learned):
     """What each method makes of the Gaussian's training trajectories."""
-    energy = energies("gaussian")[0]
-    return {"art-rl": learned[0], **{name: drain(METHODS[name](energy, 0)) for name in ("closed-form", "dp")}}
+    task = Task(energy=energies("gaussian")[0], steps=(1, 2, 5, 40))
+    return {"art-rl": learned[0], **{name: drain(METHODS[name](task)) for name in ("closed-form", "dp")}}
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 40])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_bakes_grids_that_an_artifact_takes(method, steps, results, energies):
     found = results[method]
-    sigmas, certificate = bake(found, steps, *energies("gaussian"), INFO)
+    sigmas, certificate = bake(found, steps, energies("gaussian")[1], INFO)
     schedule = Schedule(solver="euler", nfe=steps, steps=steps, sigmas=sigmas, origin=found.origin)
     assert (schedule.sigmas[0], schedule.sigmas[-1]) == (80.0, 0.0)
     assert all(after < before for before, after in pairwise(schedule.sigmas))
@@ -42,7 +42,7 @@ def test_every_method_bakes_grids_that_an_artifact_takes(method, steps, results,
 @pytest.mark.parametrize("method", ["art-rl", "closed-form"])
 def test_a_grid_read_from_a_warp_is_that_warp_with_the_warps_certificate(method, results, energies):
     (training, held_out), found = energies("mixture-1d"), results[method]
-    sigmas, certificate = bake(found, 7, training, held_out, INFO)
+    sigmas, certificate = bake(found, 7, held_out, INFO)
     np.testing.assert_allclose(sigmas, found.warp.grid(7), rtol=1e-12)
     # Judged by trajectories held out, not by those it was made from.
     assert certificate.objective == warp_cost(held_out, found.warp)
@@ -51,13 +51,13 @@ def test_a_grid_read_from_a_warp_is_that_warp_with_the_warps_certificate(method,
 
 def test_the_certificate_of_dynamic_programming_is_its_own_discrete_cost(results, energies):
     training, held_out = energies("mixture-1d")
-    found = drain(METHODS["dp"](training, 0))
-    sigmas, certificate = bake(found, 7, training, held_out, INFO)
+    found = drain(METHODS["dp"](Task(energy=training, steps=(7,))))
+    sigmas, certificate = bake(found, 7, held_out, INFO)
     best = optimal_progress(training, 7)
     np.testing.assert_allclose(sigmas, RANGE.sigma(best), rtol=1e-12)
     assert certificate.objective == pytest.approx(grid_cost(held_out, best))
     # On the trajectories it was made from, no grid of seven steps is cheaper.
-    own = bake(found, 7, training, training, INFO)[1].objective
+    own = bake(found, 7, training, INFO)[1].objective
     assert own == pytest.approx(grid_cost(training, best))
     others = [baseline(name, 7, 0.002, 80.0) for name in GRIDS]
     others += [closed_form(training).grid(7), results["art-rl"].warp.grid(7)]
@@ -117,5 +117,5 @@ def test_an_unknown_method_names_the_close_ones():
 def test_a_method_that_learns_nothing_shows_no_progress(energies):
     for name in ("closed-form", "dp"):
         shown = []
-        assert isinstance(drain(METHODS[name](energies("gaussian")[0], 0), shown.append), Learned)
+        assert isinstance(drain(METHODS[name](Task(energy=energies("gaussian")[0])), shown.append), Learned)
         assert shown == []

@@ -20,28 +20,56 @@ from artc.learning.actor_critic import LearnerConfig, LearnerUpdate, learn
 from artc.learning.closed_form import closed_form
 from artc.learning.distill import warp_through
 from artc.learning.dynamic_programming import optimal_progress
-from artc.learning.objective import Energy, grid_cost, lower_bound, warp_cost
+from artc.learning.objective import Array, Energy, grid_cost, lower_bound, warp_cost
 from artc.learning.rollouts import mean_path
 from artc.models.domains import domain_grid, domain_warp, unscaled_sigma
+from artc.models.score_model import Fields, Latents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a method learns from.
+
+    Attributes:
+        energy: the stiffness of the training trajectories.
+        seed: of whatever is drawn at random.
+        steps: the step counts K that schedules are wanted for.
+        fields, latents: the model, unscaled, and the noises of the training trajectories, for a method that walks by
+            itself; its calls are counted where the fields are.
+    """
+
+    energy: Energy
+    seed: int = 0
+    steps: tuple[int, ...] = ()
+    fields: Fields | None = None
+    latents: Latents | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """What a method found: a warp, how its grids come about, its settings, and how the search went."""
+    """What a method found.
+
+    Attributes:
+        warp: the clock of any number of steps.
+        origin: how its grids come about.
+        progress: the K + 1 nodes for a K that a grid was made for alone; every other is read from the warp.
+        config, diagnostics: its settings, and how the search went.
+    """
 
     warp: Warp
     origin: Origin
+    progress: Mapping[int, Array] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
 
 
-Method = Callable[[Energy, int], Generator[LearnerUpdate, None, Learned]]
+Method = Callable[[Task], Generator[LearnerUpdate, None, Learned]]
 
 
-def art_rl(energy: Energy, seed: int) -> Generator[LearnerUpdate, None, Learned]:
+def art_rl(task: Task) -> Generator[LearnerUpdate, None, Learned]:
     """Learn a policy on the trajectories and distil it."""
-    config = LearnerConfig()
-    trained = yield from learn(energy, config, seed)
+    config, energy = LearnerConfig(), task.energy
+    trained = yield from learn(energy, config, task.seed)
     clock = np.linspace(0.0, 1.0, config.steps + 1)
     progress = mean_path(trained.actor, clock)
     last = trained.history[-1]
@@ -58,20 +86,23 @@ def art_rl(energy: Energy, seed: int) -> Generator[LearnerUpdate, None, Learned]
     return Learned(warp=warp, origin="distilled", config=asdict(config), diagnostics=diagnostics)
 
 
-def known_optimum(energy: Energy, seed: int) -> Generator[LearnerUpdate, None, Learned]:
+def known_optimum(task: Task) -> Generator[LearnerUpdate, None, Learned]:
     """Take the closed form; nothing is learned and the seed plays no part."""
-    del seed
     yield from ()
-    return Learned(warp=closed_form(energy), origin="closed-form")
+    return Learned(warp=closed_form(task.energy), origin="closed-form")
 
 
-def exact_per_budget(energy: Energy, seed: int) -> Generator[LearnerUpdate, None, Learned]:
-    """Dynamic programming for each K when its grid is baked; the warp runs through the best clock of 64 steps."""
-    del seed
+def exact_per_budget(task: Task) -> Generator[LearnerUpdate, None, Learned]:
+    """Dynamic programming for each K alone; the warp runs through the best clock of 64 steps."""
     yield from ()
-    steps = 64
+    steps, energy = 64, task.energy
     warp = warp_through(np.linspace(0.0, 1.0, steps + 1), optimal_progress(energy, steps), energy.coordinate)
-    return Learned(warp=warp, origin="dp", config={"cells": energy.cells.shape[1], "warp_steps": steps})
+    return Learned(
+        warp=warp,
+        origin="dp",
+        progress={wanted: optimal_progress(energy, wanted) for wanted in task.steps},
+        config={"cells": energy.cells.shape[1], "warp_steps": steps},
+    )
 
 
 METHODS: dict[str, Method] = {
@@ -88,16 +119,14 @@ def find_method(name: str) -> Method:
     return METHODS[name]
 
 
-def bake(
-    learned: Learned, steps: int, training: Energy, held_out: Energy, info: ModelInfo
-) -> tuple[tuple[float, ...], Certificate]:
+def bake(learned: Learned, steps: int, held_out: Energy, info: ModelInfo) -> tuple[tuple[float, ...], Certificate]:
     """The grid of K steps in the model's domain and its certificate, J and J* both taken on held-out trajectories.
 
     A grid read from a warp carries the certificate of that continuous warp; one made for its K alone carries its own
     J_K, which can only come near J* as K grows.
     """
-    if learned.origin == "dp":
-        sigmas = domain_grid(training.coordinate.sigma(optimal_progress(training, steps)).tolist(), info)
+    if steps in learned.progress:
+        sigmas = domain_grid(held_out.coordinate.sigma(learned.progress[steps]).tolist(), info)
         return sigmas, certificate_of(sigmas, held_out, info)
     sigmas, cost = domain_warp(learned.warp, info).baked(steps, info.sigma_min), warp_cost(held_out, learned.warp)
     return sigmas, _certificate(cost, held_out)

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from artc.evaluation.classifier import LeNet
-from artc.training.digits import load_images, load_labels, normalize
+from artc.training.datasets import DATASETS, normalize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,13 +143,14 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     model = LeNet().to(options.device)
-    images, labels = load_images(options.data, "train"), load_labels(options.data, "train")
+    digits = DATASETS["mnist"]
+    images, labels = digits.images(options.data, "train"), digits.labels(options.data, "train")
     update = TrainingUpdate(step=0, seconds=0.0, loss=math.nan)
     for update in train(model, images, labels, config):
         if update.step % 600 == 0:
             seen = update.step * config.batch
             print(f"{seen:>9,} images  {update.seconds:7.0f} s  loss {update.loss:.4f}", flush=True)
-    score = accuracy(model, load_images(options.data, "test"), load_labels(options.data, "test"))
+    score = accuracy(model, digits.images(options.data, "test"), digits.labels(options.data, "test"))
     write(options.out, model, update, config, device=options.device, score=score)
     print(f"test accuracy {score:.2%}: wrote lenet.safetensors and lenet.json to {options.out}")
 

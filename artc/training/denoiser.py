@@ -1,6 +1,6 @@
-"""Train the embedded `mnist` denoiser from an npz file of digits.
+"""Train an embedded denoiser, `mnist` or `cifar10`, from an npz file of images.
 
-    python -m artc.training.denoiser --data mnist.npz --out runs/mnist
+    python -m artc.training.denoiser mnist --data mnist.npz --out runs/mnist
 
 writes `mnist.safetensors`, the averaged weights, and `mnist.json`, their card.
 
@@ -35,15 +35,14 @@ from torch import Tensor
 
 from artc.models.embedded import named_weights, unet
 from artc.models.preconditioning import EDM, Preconditioned
-from artc.training.digits import load_images, normalize
-
-ARCHITECTURE: dict[str, Any] = {"channels": 1, "widths": [32, 80, 128], "blocks": 1, "heads": 4}
+from artc.training.datasets import DATASETS, flipped, normalize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
     """Every setting of a run; written into the model card."""
 
+    model: str = "mnist"
     images: int = 3_000_000
     batch: int = 128
     rate: float = 1e-3
@@ -76,7 +75,7 @@ class TrainingState:
 
 
 def build(config: TrainingConfig) -> Preconditioned:
-    model = Preconditioned(unet(ARCHITECTURE), EDM(sigma_data=config.sigma_data))
+    model = Preconditioned(unet(dict(DATASETS[config.model].architecture)), EDM(sigma_data=config.sigma_data))
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     return model
 
@@ -121,7 +120,10 @@ def train(state: TrainingState, images: Tensor, config: TrainingConfig, *, bfloa
     while state.step < config.steps:
         began = time.perf_counter()
         picked = torch.randint(len(images), (config.batch,), generator=state.generator)
-        clean = normalize(images[picked]).to(device)
+        clean = normalize(images[picked])
+        if DATASETS[config.model].flips:
+            clean = flipped(clean, state.generator)
+        clean = clean.to(device)
         sigma = draw_sigmas(config.batch, config, state.generator).to(device)
         noise = torch.randn(clean.shape, generator=state.generator).to(device)
         for group in state.optimizer.param_groups:
@@ -188,11 +190,11 @@ def held_out_loss(model: Preconditioned, images: Tensor, config: TrainingConfig)
     return sum(losses) / len(losses)
 
 
-def go_on_from(folder: Path, state: TrainingState) -> list[dict[str, Any]]:
+def go_on_from(folder: Path, name: str, state: TrainingState) -> list[dict[str, Any]]:
     """Take the averaged weights of an earlier run as the start of this one; returns the runs in its card."""
     for model in (state.model, state.average):
-        model.load_state_dict(named_weights((folder / "mnist.safetensors").read_bytes()))
-    runs: list[dict[str, Any]] = json.loads((folder / "mnist.json").read_text(encoding="utf-8"))["training"]
+        model.load_state_dict(named_weights((folder / f"{name}.safetensors").read_bytes()))
+    runs: list[dict[str, Any]] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["training"]
     return runs
 
 
@@ -200,21 +202,22 @@ def publish(
     folder: Path, state: TrainingState, config: TrainingConfig, data: Path, earlier: list[dict[str, Any]], command: str
 ) -> None:
     """Write the averaged weights and their card, which names every run that led to them."""
+    name, dataset = config.model, DATASETS[config.model]
     weights = {name: value.cpu().contiguous() for name, value in state.average.state_dict().items()}
-    save_file(weights, folder / "mnist.safetensors")
-    content = (folder / "mnist.safetensors").read_bytes()
+    save_file(weights, folder / f"{name}.safetensors")
+    content = (folder / f"{name}.safetensors").read_bytes()
     card = {
-        "name": "mnist",
-        "summary": "EDM-preconditioned U-Net that draws digits, unconditionally",
-        "shape": [1, 32, 32],
+        "name": name,
+        "summary": dataset.summary,
+        "shape": [dataset.architecture["channels"], 32, 32],
         "sigma_min": config.sigma_min,
         "sigma_max": config.sigma_max,
         "sigma_data": config.sigma_data,
-        "architecture": ARCHITECTURE,
+        "architecture": dict(dataset.architecture),
         "parameters": sum(value.numel() for value in weights.values()),
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
-        "data": "MNIST (LeCun, Cortes; CC BY-SA 3.0), 60,000 training digits padded to 32 x 32, scaled to [-1, 1]",
+        "data": dataset.credit,
         "data_sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
         # Losses compare within a run only: each is taken under its own law of noise levels.
         "training": [
@@ -226,19 +229,20 @@ def publish(
                 "device": str(next(state.model.parameters()).device),
                 "torch": torch.__version__.split("+")[0],
                 "final_loss": round(state.loss, 5),
-                "held_out_loss": round(held_out_loss(state.average, load_images(data, "test"), config), 5),
+                "held_out_loss": round(held_out_loss(state.average, dataset.images(data, "test"), config), 5),
                 "config": asdict(config),
             },
         ],
     }
-    (folder / "mnist.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    (folder / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     defaults = TrainingConfig()
-    parser = argparse.ArgumentParser(description="Train the embedded mnist denoiser.")
-    parser.add_argument("--data", type=Path, required=True, help="npz with train and test, uint8 (N, 28, 28)")
-    parser.add_argument("--out", type=Path, default=Path("runs/mnist"))
+    parser = argparse.ArgumentParser(description="Train an embedded denoiser.")
+    parser.add_argument("model", choices=DATASETS)
+    parser.add_argument("--data", type=Path, required=True, help="npz of the data set")
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--images", type=int, default=defaults.images, help="training images to show")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--rate", type=float, default=defaults.rate, help="Adam's greatest step")
@@ -247,14 +251,17 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--bfloat16", action="store_true", help="autocast; pays only with AMX or on a GPU")
     options = parser.parse_args()
-    config = TrainingConfig(images=options.images, seed=options.seed, rate=options.rate, p_mean=options.p_mean)
+    config = TrainingConfig(
+        model=options.model, images=options.images, seed=options.seed, rate=options.rate, p_mean=options.p_mean
+    )
     options.out.mkdir(parents=True, exist_ok=True)
     checkpoint = options.out / "checkpoint.safetensors"
     state = start(config, torch.device(options.device))
-    earlier = go_on_from(options.start_from, state) if options.start_from else []
+    earlier = go_on_from(options.start_from, config.model, state) if options.start_from else []
     if checkpoint.exists():
         load_checkpoint(checkpoint, state, config)
-    for update in train(state, load_images(options.data, "train"), config, bfloat16=options.bfloat16):
+    images = DATASETS[config.model].images(options.data, "train")
+    for update in train(state, images, config, bfloat16=options.bfloat16):
         if update.step % 500 == 0 or update.step == config.steps:
             save_checkpoint(checkpoint, update, config)
             seen = update.step * config.batch

@@ -6,7 +6,7 @@ import torch
 
 from artc.artifact import Coordinate
 from artc.learning.closed_form import closed_form
-from artc.learning.methods import find_method
+from artc.learning.methods import Task, find_method
 from artc.learning.objective import energy_of, gap, state_gain
 from artc.models.registry import find
 from artc.models.score_model import Probe
@@ -32,7 +32,7 @@ def run() -> None:
             limits = {"sigma_min": model.info.sigma_min, "sigma_max": model.info.sigma_max}
             bank = drain(build_bank(probe.on, latents, nodes=request.nodes, **limits))
             training, held_out = (energy_of(part, coordinate) for part in bank.split(request.trajectories // 4))
-            learned = drain(find_method("art-rl")(training, seed))
+            learned = drain(find_method("art-rl")(Task(energy=training, seed=seed)))
             results.append(
                 {
                     "model": name,

@@ -16,8 +16,8 @@ import torch
 from torch.nn.functional import avg_pool2d, one_hot
 
 from artc.models.edm.networks import build
+from artc.training.datasets import DATASETS, normalize
 from artc.training.denoiser import TrainingConfig, draw_sigmas, rate_at
-from artc.training.digits import load_images, load_labels, normalize
 from tests.edm_pickle import DDPMPP
 
 CLASSES, DROPPED = 10, 0.1  # a tenth of the labels is left out, so that the network can be guided
@@ -43,8 +43,9 @@ def main() -> None:
     options = parser.parse_args()
     training = TrainingConfig(images=128 * options.steps, batch=128, rate=2e-3, warmup=100)
     config = CONFIG | ({"label_dim": CLASSES, "label_dropout": DROPPED} if options.conditional else {})
-    images = avg_pool2d(normalize(load_images(options.data, "train")), 2)
-    labels = one_hot(load_labels(options.data, "train"), CLASSES).float()
+    digits = DATASETS["mnist"]
+    images = avg_pool2d(normalize(digits.images(options.data, "train")), 2)
+    labels = one_hot(digits.labels(options.data, "train"), CLASSES).float()
 
     torch.manual_seed(training.seed)
     network, generator = build(config), torch.Generator().manual_seed(training.seed)
