@@ -13,7 +13,7 @@ from artc.models.preconditioning import EDM, Preconditioned
 from artc.models.score_model import Probe
 from artc.models.unet import UNet
 from artc.progress import drain
-from artc.sampling.bank import TrajectoryBank, build_bank
+from artc.sampling.bank import STATISTICS, TrajectoryBank, bank_nodes, build_bank, joined, walk_batch
 from artc.sampling.stiffness import by_difference, by_jvp, by_secant, rms
 
 RANGE = Coordinate(0.002, 80.0)
@@ -123,3 +123,44 @@ def test_splitting_holds_the_last_trajectories_out():
 def test_a_bank_refuses_what_is_no_stiffness(stiffness):
     with pytest.raises(InputError, match="bank"):
         TrajectoryBank(sigma=np.array([2.0, 1.0]), stiffness=np.array(stiffness))
+
+
+def test_on_a_gaussian_the_bank_holds_the_statistics_of_the_exact_trajectory(load):
+    model = load("gaussian")
+    bank, _, _ = bank_of(model, 6, 128, batch=4)
+    start, nodes = 80.0 * model.latents(6, seed=3).noise, np.geomspace(80.0, 0.002, 128)
+    np.testing.assert_allclose(bank.nodes, nodes)
+    for index in (0, 40, 90, 127):
+        x = model.denoiser.trajectory(start, 80.0, nodes[index])
+        denoised = model.denoiser(x, torch.full((6,), nodes[index], dtype=torch.float64))
+        exact = [(each**2).mean(dim=1).sqrt() for each in (x, denoised, x - denoised)]
+        exact += [each.mean(dim=1) for each in (x, denoised)]
+        found = dict(zip(STATISTICS, bank.statistics[:, index].T, strict=True))
+        for name, expected in zip(found, exact, strict=True):
+            np.testing.assert_allclose(found[name], expected.numpy(), rtol=0.005, atol=1e-4, err_msg=name)
+
+
+def test_the_batches_of_a_bank_walked_one_by_one_make_the_same_bank(load):
+    model = load("mixture-1d")
+    latents, nodes = model.latents(5, seed=3), bank_nodes(0.002, 80.0, 20)
+    batches = [drain(walk_batch(Probe(model).on, some, nodes, ends=3)) for some in latents.split(3)]
+    whole = bank_of(model, 5, 20, batch=3)[0]
+    parts = joined(nodes, batches)
+    assert parts.stiffness.tolist() == whole.stiffness.tolist()
+    assert parts.statistics.tolist() == whole.statistics.tolist()
+    assert [len(batch.ends) for batch in batches] == [3, 2]
+
+
+def test_a_part_of_a_bank_keeps_the_statistics_of_its_trajectories(load):
+    bank = bank_of(load("mixture-1d"), 5, 20)[0]
+    training, held_out = bank.split(2)
+    assert np.concatenate([training.statistics, held_out.statistics]).tolist() == bank.statistics.tolist()
+    assert held_out.nodes.tolist() == bank.nodes.tolist()
+
+
+@pytest.mark.parametrize("statistics", [np.zeros((1, 3, 5)), np.zeros((1, 2, 4)), np.full((1, 2, 5), np.nan)])
+def test_a_bank_refuses_statistics_that_are_not_of_its_nodes(statistics):
+    with pytest.raises(InputError, match="statistics"):
+        TrajectoryBank(
+            sigma=np.array([1.0]), stiffness=np.ones((1, 1)), nodes=np.array([2.0, 0.5]), statistics=statistics
+        )

@@ -4,13 +4,16 @@ Where a trajectory goes does not depend on how fast it is walked: x(t) = X(psi(t
 clock does. So W trajectories are walked once through G sigmas, log-spaced from sigma_max to sigma_min, and the
 stiffness of each is kept between neighbours. Learning a clock then costs no further denoiser call.
 
+A clock that reads the state needs more than the stiffness: at each node the bank also keeps a few averages of x and of
+D over the data dimensions, which are the same kind of number at any resolution.
+
 The walk is DPM-Solver++(2M): second order at one call a node, which makes the bank cost exactly W x G calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,10 +22,13 @@ from torch import Tensor
 
 from artc.errors import InputError
 from artc.models.score_model import Fields, Latents
-from artc.progress import Progress
+from artc.progress import Progress, shifted
 from artc.sampling.solvers import SOLVERS
-from artc.sampling.stiffness import by_secant
+from artc.sampling.stiffness import by_secant, rms
 from artc.sampling.trajectories import walk
+
+STATISTICS = ("rms_x", "rms_denoised", "rms_difference", "mean_x", "mean_denoised")
+"""What a bank keeps of the state at a node: root mean squares of x, D and x - D, means of x and D, over the data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,24 +39,89 @@ class TrajectoryBank:
         sigma: `(G - 1,)` strictly decreasing: the geometric middle of each pair of neighbouring nodes.
         stiffness: `(W, G - 1)` |Q| there, for each trajectory.
         ends: where the first of the trajectories end, `(n, *S)`, n <= W.
+        nodes: `(G,)` the sigmas that were walked; empty where no statistics were kept.
+        statistics: `(W, G, 5)` the `STATISTICS` of each trajectory at the nodes.
     """
 
     sigma: NDArray[np.float64]
     stiffness: NDArray[np.float64]
     ends: Tensor | None = None
+    nodes: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    statistics: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.stiffness.ndim != 2 or self.stiffness.shape[1:] != self.sigma.shape:
             raise InputError(f"A bank pairs (W, G) stiffness with (G,) sigma, not {self.stiffness.shape}.")
         if not np.isfinite(self.stiffness).all() or (self.stiffness < 0).any():
             raise InputError("The stiffness of a bank must be finite and not negative.")
+        if self.statistics is not None:
+            expected = (len(self.stiffness), len(self.nodes), len(STATISTICS))
+            if self.statistics.shape != expected or not np.isfinite(self.statistics).all():
+                raise InputError(f"The statistics of this bank must be finite numbers of shape {expected}.")
 
     def split(self, held_out: int) -> tuple[TrajectoryBank, TrajectoryBank]:
         """The trajectories to learn from, and the last `held_out` to judge by."""
-        return self._part(slice(None, -held_out)), self._part(slice(-held_out, None))
+        return self.part(slice(None, -held_out)), self.part(slice(-held_out, None))
 
-    def _part(self, which: slice) -> TrajectoryBank:
-        return TrajectoryBank(sigma=self.sigma, stiffness=self.stiffness[which])
+    def part(self, which: slice) -> TrajectoryBank:
+        """Some of the trajectories, without their ends."""
+        statistics = None if self.statistics is None else self.statistics[which]
+        return TrajectoryBank(
+            sigma=self.sigma, stiffness=self.stiffness[which], nodes=self.nodes, statistics=statistics
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BankBatch:
+    """What the walk of a batch leaves: `(w, G - 1)` stiffness, `(w, G, 5)` statistics, `(n, *S)` end points, n <= w."""
+
+    stiffness: NDArray[np.float64]
+    statistics: NDArray[np.float64]
+    ends: Tensor
+
+
+def bank_nodes(sigma_min: float, sigma_max: float, nodes: int) -> NDArray[np.float64]:
+    """The sigmas that a bank is walked through, log-spaced, `(nodes,)`."""
+    return np.geomspace(sigma_max, sigma_min, nodes)
+
+
+def walk_batch(
+    fields: Fields, latents: Latents, nodes: NDArray[np.float64], ends: int = 0
+) -> Generator[Progress, None, BankBatch]:
+    """Walk one batch through the nodes, yielding progress in denoised values; the first `ends` end points are kept."""
+    # The walk stops at sigma_min: the step past it only serves to take the denoised value there.
+    sigmas = [*nodes.tolist(), 0.0]
+    x, before = latents.noise * sigmas[0], None
+    stiffness: list[Tensor] = []
+    statistics: list[Tensor] = []
+    for visit in walk(fields(latents.labels), x, sigmas, SOLVERS["dpmpp_2m"]):
+        if before is not None:
+            stiffness.append(by_secant(before, visit.denoised, sigmas[visit.index - 1], visit.sigma))
+        statistics.append(state_statistics(x, visit.denoised))
+        before, x = visit.denoised, visit.x
+        yield Progress(done=(visit.index + 1) * len(latents), total=len(nodes) * len(latents))
+    return BankBatch(
+        stiffness=torch.stack(stiffness, dim=1).cpu().numpy().astype(np.float64),
+        statistics=torch.stack(statistics, dim=1).cpu().numpy().astype(np.float64),
+        ends=x[:ends],
+    )
+
+
+def state_statistics(x: Tensor, denoised: Tensor) -> Tensor:
+    """The `STATISTICS` of a batch, `(B, *S), (B, *S) -> (B, 5)`."""
+    means = (x.flatten(1).mean(dim=1), denoised.flatten(1).mean(dim=1))
+    return torch.stack([rms(x), rms(denoised), rms(x - denoised), *means], dim=1)
+
+
+def joined(nodes: NDArray[np.float64], batches: Sequence[BankBatch]) -> TrajectoryBank:
+    """The bank that these batches make, in their order."""
+    return TrajectoryBank(
+        sigma=np.sqrt(nodes[:-1] * nodes[1:]),
+        stiffness=np.concatenate([batch.stiffness for batch in batches]),
+        ends=torch.cat([batch.ends for batch in batches]),
+        nodes=nodes,
+        statistics=np.concatenate([batch.statistics for batch in batches]),
+    )
 
 
 def build_bank(
@@ -67,24 +138,12 @@ def build_bank(
 
     Of the first `ends` trajectories it keeps the end points.
     """
-    sigmas = np.geomspace(sigma_max, sigma_min, nodes)
-    # The walk stops at sigma_min: the step past it only serves to take the denoised value there.
-    sigmas = np.append(sigmas, 0.0)
-    rows: list[NDArray[np.float64]] = []
-    reached: list[Tensor] = []
+    levels = bank_nodes(sigma_min, sigma_max, nodes)
+    batches: list[BankBatch] = []
     done, total = 0, len(latents) * nodes
     yield Progress(done=0, total=total)  # before the first call, which may take long
     for some in latents.split(batch):
-        before: Tensor | None = None
-        row: list[NDArray[np.float64]] = []
-        for visit in walk(fields(some.labels), some.noise * sigma_max, sigmas.tolist(), SOLVERS["dpmpp_2m"]):
-            if before is not None:
-                row.append(by_secant(before, visit.denoised, float(sigmas[visit.index - 1]), visit.sigma).cpu().numpy())
-            before = visit.denoised
-            done += len(some)
-            yield Progress(done=done, total=total)
-        rows.append(np.stack(row, axis=1))
-        reached.append(visit.x[: max(0, ends - sum(map(len, reached)))])
-    middle = np.sqrt(sigmas[:-2] * sigmas[1:-1])
-    stiffness = np.concatenate(rows).astype(np.float64)
-    return TrajectoryBank(sigma=middle, stiffness=stiffness, ends=torch.cat(reached))
+        walking = walk_batch(fields, some, levels, ends=max(0, ends - done // nodes))
+        batches.append((yield from shifted(walking, done, total)))
+        done += len(some) * nodes
+    return joined(levels, batches)
