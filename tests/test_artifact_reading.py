@@ -214,7 +214,7 @@ def test_only_grids_said_to_come_from_the_warp_must_agree_with_it(origin):
     document = golden_document()
     document["schedules"][1]["origin"] = origin
     text = json.dumps(resealed(document))
-    if origin in ("dp", "order-aware", "refined"):
+    if origin in ("dp", "online", "order-aware", "refined"):
         assert loads(text).schedules[1].origin == origin
     else:
         with pytest.raises(ArtifactError, match=rf"not the warp at 1/2, 7\.0\. The origin '{origin}'"):

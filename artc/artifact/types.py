@@ -16,7 +16,7 @@ from artc.artifact.rules import schedule_defects
 from artc.errors import InputError
 
 Domain = Literal["ve", "flow"]
-Origin = Literal["distilled", "closed-form", "dp", "order-aware", "refined", "resampled"]
+Origin = Literal["distilled", "closed-form", "dp", "online", "order-aware", "refined", "resampled"]
 StiffnessMethod = Literal["secant", "jvp", "finite-difference"]
 
 

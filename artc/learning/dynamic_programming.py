@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from artc.errors import BudgetError
-from artc.learning.objective import Array, Energy
+from artc.learning.objective import Array, Energy, stiffness_at
 
 
 def step_costs(energy: Energy) -> Array:
@@ -25,6 +25,13 @@ def step_costs(energy: Energy) -> Array:
     reached, edges = energy.cumulative, energy.edges
     costs = (edges[None, :] - edges[:, None]) * (reached[None, :] - reached[:, None])
     return np.where(edges[None, :] > edges[:, None], costs, np.inf)
+
+
+def left_end_costs(energy: Energy, clamp: float) -> Array:
+    """[ART]'s own C[i, j] = |Q(sigma_i)| (sigma_i - sigma_j)^2 for i < j, |Q| at least `clamp`: `(M + 1, M + 1)`."""
+    sigma = energy.coordinate.sigma(energy.edges)
+    width = sigma[:, None] - sigma[None, :]
+    return np.where(width > 0, np.maximum(stiffness_at(energy, sigma), clamp)[:, None] * width**2, np.inf)
 
 
 def optimal_nodes(costs: Array, steps: int) -> list[int]:

@@ -1,8 +1,9 @@
-"""The methods that `--method` names: three ways from the energy of the trajectories to a warp.
+"""The methods that `--method` names: four ways from the trajectories to a warp.
 
 * `art-rl` learns the clock by actor-critic, the papers' method; its grids are read from the distilled warp.
 * `closed-form` takes the known optimum of the same problem.
 * `dp` takes the exact best clock of K steps for each K, by dynamic programming on the cells of the energy.
+* `paper` learns each K by itself through the network, as the papers state it; for fidelity, not for use.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ import numpy as np
 
 from artc.artifact import Certificate, ModelInfo, Warp
 from artc.artifact.types import Origin
-from artc.errors import UnknownNameError
+from artc.errors import InputError, UnknownNameError
 from artc.learning.actor_critic import LearnerConfig, LearnerUpdate, learn
 from artc.learning.closed_form import closed_form
 from artc.learning.distill import warp_through
 from artc.learning.dynamic_programming import optimal_progress
-from artc.learning.objective import Array, Energy, grid_cost, lower_bound, warp_cost
+from artc.learning.objective import Array, Energy, grid_cost, lower_bound, stiffness_at, warp_cost
+from artc.learning.online import OnlineModel
+from artc.learning.paper import OnlineProblem, PaperConfig, clamp_of, exploited, learn_online
 from artc.learning.rollouts import mean_path
 from artc.models.domains import domain_grid, domain_warp, unscaled_sigma
 from artc.models.score_model import Fields, Latents
+from artc.sampling.grids import above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +78,7 @@ def art_rl(task: Task) -> Generator[LearnerUpdate, None, Learned]:
     progress = mean_path(trained.actor, clock)
     last = trained.history[-1]
     diagnostics = {
-        "learning_curve": [update.gap for update in trained.history[:: max(1, config.iterations // 30)]],
+        "learning_curve": _curve(trained.history),
         "explained_variance": last.explained_variance,
         "gradient_norm": last.gradient_norm,
         # gamma* = -2 c sqrt(q) at the end of the clock: the multiplier that the hard budget implies.
@@ -84,6 +88,11 @@ def art_rl(task: Task) -> Generator[LearnerUpdate, None, Learned]:
     }
     warp = warp_through(clock, progress, energy.coordinate)
     return Learned(warp=warp, origin="distilled", config=asdict(config), diagnostics=diagnostics)
+
+
+def _curve(history: Sequence[LearnerUpdate]) -> list[float]:
+    """About thirty gaps along a run."""
+    return [update.gap for update in history[:: max(1, len(history) // 30)]]
 
 
 def known_optimum(task: Task) -> Generator[LearnerUpdate, None, Learned]:
@@ -105,10 +114,41 @@ def exact_per_budget(task: Task) -> Generator[LearnerUpdate, None, Learned]:
     )
 
 
+def art_rl_online(task: Task) -> Generator[LearnerUpdate, None, Learned]:
+    """The papers' own way: for each K a policy of its own, learned through the network in K Euler steps."""
+    if task.fields is None or task.latents is None:
+        raise InputError("Paper mode walks the model itself: a task needs fields and latents.")
+    config, energy = PaperConfig(), task.energy
+    low, high = energy.coordinate.offset, energy.coordinate.sigma_max
+    model = OnlineModel(
+        fields=task.fields, sigma_min=low, sigma_max=high, clamp=clamp_of(energy, config.clamp) * high**2
+    )
+    bound = lower_bound(energy)
+    first = -2 * high * float(np.sqrt(bound * stiffness_at(energy, np.array([0.0]))[0]))
+    progress: dict[int, Array] = {1: np.array([0.0, 1.0])}  # which needs no learning
+    runs: dict[str, Any] = {}
+    for steps in (wanted for wanted in task.steps if wanted > 1):
+        problem = OnlineProblem(model=model, latents=task.latents, steps=steps, bound=bound, multiplier=first)
+        trained = yield from learn_online(problem, config, task.seed)
+        progress[steps] = energy.coordinate.progress(high * (1.0 - trained.progress))
+        runs[str(steps)] = {
+            "failures": [*trained.failures, *exploited(energy, progress[steps])],
+            "reached": trained.reached,
+            "multiplier": trained.multiplier / first,
+            "spread": float(trained.spread.max()),
+            "learning_curve": _curve(trained.history),
+            "explained_variance": trained.history[-1].explained_variance,
+        }
+    longest = max(progress)
+    warp = warp_through(np.linspace(0.0, 1.0, longest + 1), progress[longest], energy.coordinate)
+    return Learned(warp=warp, origin="online", progress=progress, config=asdict(config), diagnostics={"paper": runs})
+
+
 METHODS: dict[str, Method] = {
     "art-rl": art_rl,
     "closed-form": known_optimum,
     "dp": exact_per_budget,
+    "paper": art_rl_online,
 }
 
 
@@ -126,7 +166,8 @@ def bake(learned: Learned, steps: int, held_out: Energy, info: ModelInfo) -> tup
     J_K, which can only come near J* as K grows.
     """
     if steps in learned.progress:
-        sigmas = domain_grid(held_out.coordinate.sigma(learned.progress[steps]).tolist(), info)
+        nodes = domain_grid(held_out.coordinate.sigma(learned.progress[steps]).tolist(), info)
+        sigmas = tuple(above(info.sigma_min, np.array(nodes)).tolist())
         return sigmas, certificate_of(sigmas, held_out, info)
     sigmas, cost = domain_warp(learned.warp, info).baked(steps, info.sigma_min), warp_cost(held_out, learned.warp)
     return sigmas, _certificate(cost, held_out)

@@ -80,12 +80,34 @@ def energy_of(bank: TrajectoryBank, coordinate: Coordinate, cells: int = CELLS) 
         )
     middle = (np.arange(cells) + 0.5) / cells
     sigma = coordinate.sigma(middle)
-    speed = (sigma + coordinate.offset) * np.log1p(coordinate.sigma_max / coordinate.offset)  # |dsigma/dy|
+    speed = _slope(coordinate, middle)
     tiny = np.finfo(np.float64).tiny
     log_sigma = np.log(bank.sigma[::-1])
     rows = [np.interp(np.log(sigma), log_sigma, np.log(np.maximum(row[::-1], tiny))) for row in bank.stiffness]
     density = np.exp(np.stack(rows)) * speed**2
     return Energy(coordinate=coordinate, cells=np.maximum(density, 1e-8 * density.max()) / cells)
+
+
+def _slope(coordinate: Coordinate, progress: Array) -> Array:
+    """|dsigma/dy|."""
+    slope: Array = (coordinate.sigma(progress) + coordinate.offset) * np.log1p(coordinate.sigma_max / coordinate.offset)
+    return slope
+
+
+def left_end_cost(energy: Energy, sigmas: Array, clamp: float) -> float:
+    """[ART]'s own cost of a grid `(K + 1,)`, K sum_k |Q(sigma_k)| (sigma_k - sigma_k+1)^2 with |Q| at least `clamp`.
+
+    Only the left end of each step is charged, which at few steps has its optimum in the wrong place.
+    """
+    stiffness = np.maximum(stiffness_at(energy, sigmas[:-1]), clamp)
+    return float((len(sigmas) - 1) * (stiffness * np.diff(sigmas) ** 2).sum())
+
+
+def stiffness_at(energy: Energy, sigma: Array) -> Array:
+    """E|Q| = E|x''| at each sigma, in units of sigma: linear in progress between the middles of the cells."""
+    middle = (energy.edges[1:] + energy.edges[:-1]) / 2
+    known = energy.mean * len(energy.mean) / _slope(energy.coordinate, middle) ** 2
+    return np.exp(np.interp(energy.coordinate.progress(sigma), middle, np.log(known)))
 
 
 def lower_bound(energy: Energy) -> float:

@@ -73,8 +73,8 @@ class Latents:
         return (replace(self, noise=noise, labels=some) for noise, some in zip(parts, labels, strict=True))
 
 
-Field = Callable[[Tensor, float], Tensor]
-"""A denoiser as solvers call it: a batch in float64 and one sigma for all of it."""
+Field = Callable[[Tensor, float | Tensor], Tensor]
+"""A denoiser as solvers call it: a batch in float64, and one sigma for all of it or one for each sample, `(B,)`."""
 
 Fields = Callable[[Tensor | None], Field]
 """From the labels of a batch to its field."""
@@ -141,7 +141,7 @@ class ScoreModel:
 
 
 class Probe:
-    """A counted, checked denoiser for samplers: `(B, *S) float64, sigma -> (B, *S) float64`.
+    """A counted, checked denoiser for samplers: `(B, *S) float64, sigma -> (B, *S) float64`, sigma a number or `(B,)`.
 
     Attributes:
         calls: network calls so far, counted per sample: a batch of B costs B, and under guidance 2 B.
@@ -159,14 +159,15 @@ class Probe:
         """The field of a batch with these labels; the probe itself where there are none."""
         return self if labels is None else partial(self, labels=labels)
 
-    def __call__(self, x: Tensor, sigma: float, labels: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
         model = self.model
         denoiser = model.on(labels)
         began = time.perf_counter()
         given = x.to(model.dtype, copy=True)  # whatever is done to it in place, the state of the sampler stays
         # Half precision cannot tell sigma from its neighbours: it stays in float32 at least.
         wide = torch.promote_types(model.dtype, torch.float32)
-        level = torch.full((len(x),), sigma, dtype=wide, device=x.device)
+        level = torch.as_tensor(sigma, dtype=wide, device=x.device).expand(len(x)).contiguous()
+        worst = float(sigma.max()) if isinstance(sigma, Tensor) else sigma  # what an error names
         try:
             with torch.no_grad(), full_float32():
                 denoised = denoiser(given, level)
@@ -174,16 +175,16 @@ class Probe:
             raise
         except torch.cuda.OutOfMemoryError as error:
             hint = f"It was called with {len(x)} samples; describe it with a smaller batch."
-            raise DenoiserError(f"The denoiser ran out of memory at sigma = {sigma:g}.", hint=hint) from error
+            raise DenoiserError(f"The denoiser ran out of memory at sigma = {worst:g}.", hint=hint) from error
         except (Exception, SystemExit) as error:
             said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            message = f"The denoiser raised {said} at sigma = {sigma:g}, for x of shape {tuple(given.shape)}."
+            message = f"The denoiser raised {said} at sigma = {worst:g}, for x of shape {tuple(given.shape)}."
             raise DenoiserError(message, hint="--debug shows the traceback.") from error
         if x.device.type == "cuda":
             torch.cuda.synchronize(x.device)
         self.seconds += time.perf_counter() - began
         self.calls += len(x) * model.info.cost
-        check_denoised(denoised, given, sigma)
+        check_denoised(denoised, given, worst)
         return denoised.to(x.dtype)
 
 

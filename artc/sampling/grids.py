@@ -90,18 +90,22 @@ def names_for(info: ModelInfo) -> tuple[str, ...]:
 
 
 def grid_for(name: str, steps: int, info: ModelInfo) -> Grid:
-    """A named grid for a model, in its domain and not below its sigma_min; raises what `baseline` raises.
+    """A named grid for a model, in its domain and not below its sigma_min; raises what `baseline` raises."""
+    return above(info.sigma_min, _free_grid(name, steps, info))
 
-    Where so many steps would take the last positive node below sigma_min, the nodes are drawn together along the same
-    curve until it is there.
+
+def above(floor: float, grid: Grid) -> Grid:
+    """The same grid where its last positive node is not below `floor`, the least noise that a model knows.
+
+    Otherwise its nodes are drawn together along the same curve until that node is there.
     """
-    grid = _free_grid(name, steps, info)
-    if grid[-2] >= info.sigma_min:
+    if grid[-2] >= floor:
         return grid
+    steps = len(grid) - 1
     place = np.linspace(0.0, 1.0, steps + 1)
-    last = np.interp(info.sigma_min, grid[::-1], place[::-1])
+    last = np.interp(floor, grid[::-1], place[::-1])
     inner = np.interp(np.linspace(0.0, last, steps), place, grid)
-    return np.array([*inner[:-1], info.sigma_min, 0.0])
+    return np.array([*inner[:-1], floor, 0.0])
 
 
 def _free_grid(name: str, steps: int, info: ModelInfo) -> Grid:

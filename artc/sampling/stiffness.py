@@ -39,12 +39,20 @@ def by_jvp(denoiser: Denoiser, x: Tensor, sigma: float) -> Tensor:
     return rms(change) / sigma
 
 
-def by_difference(denoise: Field, x: Tensor, sigma: float, relative: float = 1e-3) -> Tensor:
-    """|Q| at (x, sigma) from a second denoised value, one Euler step of `relative` * sigma further along the path."""
-    denoised = denoise(x, sigma)
-    width = relative * sigma
-    moved = denoise(x - width * (x - denoised) / sigma, sigma - width)
-    return rms(denoised - moved) / (width * math.sqrt(sigma * (sigma - width)))
+def by_difference(
+    denoise: Field, x: Tensor, sigma: float | Tensor, slope: Tensor | None = None, relative: float = 1e-3
+) -> Tensor:
+    """|Q| at (x, sigma) from a second denoised value, one Euler step of `relative` * sigma further along the path.
+
+    `sigma` is one for the batch or one for each sample; `slope` is (x - D) / sigma where it is known already, or else
+    takes a call.
+    """
+    level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+    spread = level.reshape(-1, *[1] * (x.ndim - 1))
+    denoised = denoise(x, sigma) if slope is None else x - spread * slope
+    width = relative * level
+    moved = denoise(x - relative * (x - denoised), level - width)
+    return rms(denoised - moved) / (width * (level * (level - width)).sqrt())
 
 
 def by_secant(denoised: Tensor, denoised_next: Tensor, sigma: float, sigma_next: float) -> Tensor:

@@ -83,8 +83,8 @@ class ScheduledSampler:
             raise InputError(f"Guidance of {guidance:g} needs a network to guide away from.", hint="Give it as gnet.")
         dtype = dtype or torch.float32
 
-        def denoise(x: Tensor, sigma: float) -> Tensor:
-            level = torch.full((), sigma, dtype=dtype, device=x.device)
+        def denoise(x: Tensor, sigma: float | Tensor) -> Tensor:
+            level = torch.as_tensor(sigma, dtype=dtype, device=x.device)
             denoised = net(x, level, labels).to(dtype)
             if guidance == 1 or gnet is None:
                 return denoised
