@@ -10,7 +10,7 @@ from artc.errors import InputError
 from artc.learning.objective import energy_of, lower_bound
 from artc.models.analytic import Gaussian, three_modes
 from artc.models.preconditioning import EDM, Preconditioned
-from artc.models.score_model import Probe
+from artc.models.score_model import Latents, Probe
 from artc.models.unet import UNet
 from artc.progress import drain
 from artc.sampling.bank import STATISTICS, TrajectoryBank, bank_nodes, build_bank, joined, walk_batch
@@ -148,6 +148,7 @@ def test_the_batches_of_a_bank_walked_one_by_one_make_the_same_bank(load):
     parts = joined(nodes, batches)
     assert parts.stiffness.tolist() == whole.stiffness.tolist()
     assert parts.statistics.tolist() == whole.statistics.tolist()
+    assert parts.sketches.tolist() == whole.sketches.tolist()
     assert [len(batch.ends) for batch in batches] == [3, 2]
 
 
@@ -164,3 +165,27 @@ def test_a_bank_refuses_statistics_that_are_not_of_its_nodes(statistics):
         TrajectoryBank(
             sigma=np.array([1.0]), stiffness=np.ones((1, 1)), nodes=np.array([2.0, 0.5]), statistics=statistics
         )
+
+
+def test_sketches_of_few_dimensions_are_exactly_as_far_apart_as_what_they_were_made_of(load):
+    model = load("gaussian")
+    bank, _, _ = bank_of(model, 6, 64, batch=4)
+    start = 80.0 * model.latents(6, seed=3).noise
+    # D = m + a(sigma) (x - m): on the exact path (closed form) everything but a factor stays as it was.
+    one, other = (
+        model.denoiser(model.denoiser.trajectory(start, 80.0, s), torch.full((6,), s)) for s in bank.nodes[[30, 45]]
+    )
+    apart = np.linalg.norm(bank.sketches[:, 30] - bank.sketches[:, 45], axis=1)
+    np.testing.assert_allclose(apart, rms(one - other).numpy(), rtol=0.02)
+
+
+def test_the_distance_of_two_sketches_is_that_of_images_within_its_error():
+    generator = torch.Generator().manual_seed(1)
+    latents = Latents(noise=torch.randn((16, 3, 32, 32), generator=generator, dtype=torch.float64))
+    targets = torch.rand((16, 3, 32, 32), generator=generator, dtype=torch.float64)
+    fields = lambda _: lambda x, sigma: targets if sigma < 1 else torch.zeros_like(x)  # noqa: E731
+    batch = drain(walk_batch(fields, latents, bank_nodes(0.5, 2.0, 3)))
+    found = np.linalg.norm(batch.sketches[:, -1] - batch.sketches[:, 0], axis=1) / rms(targets).numpy()
+    # 128 buckets: a relative error of about 1 / sqrt(256) each, of which 16 trajectories share the map.
+    assert abs(found - 1).max() < 5 / 256**0.5
+    assert abs(found - 1).max() > 1e-3

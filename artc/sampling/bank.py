@@ -5,15 +5,17 @@ clock does. So W trajectories are walked once through G sigmas, log-spaced from 
 stiffness of each is kept between neighbours. Learning a clock then costs no further denoiser call.
 
 A clock that reads the state needs more than the stiffness: at each node the bank also keeps a few averages of x and of
-D over the data dimensions, which are the same kind of number at any resolution.
+D over the data dimensions, which are the same kind of number at any resolution, and a sketch of D, from which the
+distance between the D of any two nodes can be had: |S(D - D')|^2 = |D - D'|^2 in the mean over random signs, within a
+relative sqrt(2 / m) for m numbers. For data of at most m dimensions the sketch is the data, and exact.
 
 The walk is DPM-Solver++(2M): second order at one call a node, which makes the bank cost exactly W x G calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -30,6 +32,9 @@ from artc.sampling.trajectories import walk
 STATISTICS = ("rms_x", "rms_denoised", "rms_difference", "mean_x", "mean_denoised")
 """What a bank keeps of the state at a node: root mean squares of x, D and x - D, means of x and D, over the data."""
 
+SKETCH = 128
+"""Most numbers m that the sketch of a denoised value has."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrajectoryBank:
@@ -41,6 +46,7 @@ class TrajectoryBank:
         ends: where the first of the trajectories end, `(n, *S)`, n <= W.
         nodes: `(G,)` the sigmas that were walked; empty where no statistics were kept.
         statistics: `(W, G, 5)` the `STATISTICS` of each trajectory at the nodes.
+        sketches: `(W, G, m)` sketches of D there, float32: their distance is the root mean square of the change of D.
     """
 
     sigma: NDArray[np.float64]
@@ -48,6 +54,7 @@ class TrajectoryBank:
     ends: Tensor | None = None
     nodes: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     statistics: NDArray[np.float64] | None = None
+    sketches: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.stiffness.ndim != 2 or self.stiffness.shape[1:] != self.sigma.shape:
@@ -65,18 +72,22 @@ class TrajectoryBank:
 
     def part(self, which: slice) -> TrajectoryBank:
         """Some of the trajectories, without their ends."""
-        statistics = None if self.statistics is None else self.statistics[which]
-        return TrajectoryBank(
-            sigma=self.sigma, stiffness=self.stiffness[which], nodes=self.nodes, statistics=statistics
+        return replace(
+            self,
+            stiffness=self.stiffness[which],
+            ends=None,
+            statistics=None if self.statistics is None else self.statistics[which],
+            sketches=None if self.sketches is None else self.sketches[which],
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BankBatch:
-    """What the walk of a batch leaves: `(w, G - 1)` stiffness, `(w, G, 5)` statistics, `(n, *S)` end points, n <= w."""
+    """What the walk of a batch leaves: the rows of a bank for it, and `(n, *S)` end points, n <= w."""
 
     stiffness: NDArray[np.float64]
     statistics: NDArray[np.float64]
+    sketches: NDArray[np.float32]
     ends: Tensor
 
 
@@ -94,15 +105,19 @@ def walk_batch(
     x, before = latents.noise * sigmas[0], None
     stiffness: list[Tensor] = []
     statistics: list[Tensor] = []
+    sketches: list[Tensor] = []
+    sketch = _sketching(x[0].numel())
     for visit in walk(fields(latents.labels), x, sigmas, SOLVERS["dpmpp_2m"]):
         if before is not None:
             stiffness.append(by_secant(before, visit.denoised, sigmas[visit.index - 1], visit.sigma))
         statistics.append(state_statistics(x, visit.denoised))
+        sketches.append(sketch(visit.denoised).float())
         before, x = visit.denoised, visit.x
         yield Progress(done=(visit.index + 1) * len(latents), total=len(nodes) * len(latents))
     return BankBatch(
         stiffness=torch.stack(stiffness, dim=1).cpu().numpy().astype(np.float64),
         statistics=torch.stack(statistics, dim=1).cpu().numpy().astype(np.float64),
+        sketches=torch.stack(sketches, dim=1).cpu().numpy(),
         ends=x[:ends],
     )
 
@@ -113,6 +128,21 @@ def state_statistics(x: Tensor, denoised: Tensor) -> Tensor:
     return torch.stack([rms(x), rms(denoised), rms(x - denoised), *means], dim=1)
 
 
+def _sketching(dimensions: int) -> Callable[[Tensor], Tensor]:
+    """A fixed linear map to at most m numbers whose length is the root mean square, in the mean over its signs."""
+    rng = np.random.default_rng(dimensions)  # the same map for every batch, in every process
+    size = min(dimensions, SKETCH)
+    order = torch.from_numpy(rng.permutation(dimensions))
+    signs = torch.from_numpy(rng.choice([-1.0, 1.0], dimensions) / dimensions**0.5)
+
+    def sketch(values: Tensor) -> Tensor:
+        mixed = values.flatten(1)[:, order.to(values.device)] * signs.to(values)
+        # Every m-th entry goes to the same sum. A scattered addition would differ from run to run on a GPU.
+        return torch.nn.functional.pad(mixed, (0, -dimensions % size)).unflatten(1, (-1, size)).sum(dim=1)
+
+    return sketch
+
+
 def joined(nodes: NDArray[np.float64], batches: Sequence[BankBatch]) -> TrajectoryBank:
     """The bank that these batches make, in their order."""
     return TrajectoryBank(
@@ -121,6 +151,7 @@ def joined(nodes: NDArray[np.float64], batches: Sequence[BankBatch]) -> Trajecto
         ends=torch.cat([batch.ends for batch in batches]),
         nodes=nodes,
         statistics=np.concatenate([batch.statistics for batch in batches]),
+        sketches=np.concatenate([batch.sketches for batch in batches]),
     )
 
 
