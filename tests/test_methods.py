@@ -3,6 +3,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from artc.artifact import Coordinate, Schedule, Warp
 from artc.errors import UnknownNameError
@@ -11,6 +12,8 @@ from artc.learning.distill import warp_through
 from artc.learning.dynamic_programming import optimal_progress
 from artc.learning.methods import METHODS, Learned, Task, bake, find_method
 from artc.learning.objective import gap, grid_cost, lower_bound, warp_cost
+from artc.models.registry import find
+from artc.models.score_model import Probe
 from artc.progress import drain
 from artc.sampling.grids import GRIDS, baseline
 from tests.toy_models import vp_model
@@ -23,7 +26,13 @@ INFO = vp_model().info
 def results(energies, learned):
     """What each method makes of the Gaussian's training trajectories."""
     task = Task(energy=energies("gaussian")[0], steps=(1, 2, 5, 40))
-    return {"art-rl": learned[0], **{name: drain(METHODS[name](task)) for name in ("closed-form", "dp")}}
+    model = find("gaussian").load(torch.device("cpu"))
+    walking = Task(energy=task.energy, steps=(2,), fields=Probe(model).on, latents=model.latents(96, seed=0))
+    return {
+        "art-rl": learned[0],
+        **{name: drain(METHODS[name](task)) for name in ("closed-form", "dp")},
+        "paper": drain(METHODS["paper"](walking)),
+    }
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 40])

@@ -20,7 +20,7 @@ wrong with it is looked for at the end of each run, and named:
 
 * *left end exploited*: |Q| is charged at the left end of a step only, so that a step may begin where |Q| is small and
   cross all of it for nothing (`EXPLOITED`). Two forms of this have names of their own:
-* *degenerate first jump*: |Q| is tiny at high noise, and the first step goes nearly all the way (`FIRST_JUMP`);
+* *degenerate jump*: |Q| is tiny at high noise, and one of the first steps goes nearly all the way (`GIANT_JUMP`);
 * *collapse to uniform*: evenly spaced sigmas never visit the low noise where |Q| is large (`NEARLY_UNIFORM`);
 * *budget missed*: nothing but the multiplier holds y(1) at 1, and it may run away (`BUDGET_MISSED`);
 * *state-dependent*: the policy reads the state, and what is distilled is its mean (`STATE_DEPENDENT`).
@@ -47,8 +47,8 @@ from artc.models.score_model import Latents
 EXPLOITED = 2.0
 """A schedule whose steps cross so many times the least J_K of any of K steps is cheap at their left ends only."""
 
-FIRST_JUMP = 0.01
-"""A first step that ends below this share of sigma_max, with more steps to come, is degenerate."""
+GIANT_JUMP = 0.01
+"""A step from above half of sigma_max that ends below this share of it, one of more than two, is degenerate."""
 
 NEARLY_UNIFORM = 0.02
 """A schedule that differs from the uniform one by less than this share of sigma_max everywhere has collapsed to it."""
@@ -172,7 +172,8 @@ def increments(episodes: Episodes, critic: Array, gamma: float, lam: float, boun
     reward = (-episodes.stiffness * episodes.theta**2 - gamma * episodes.theta) / steps
     after = np.concatenate([value[1:], np.full((1, value.shape[1]), gamma + lam)])
     returned = reward[::-1].cumsum(axis=0)[::-1] + gamma + lam
-    return after - value + reward, 1.0 - float((returned - value).var() / returned.var())
+    explained = 1.0 - float((returned - value).var() / max(returned.var(), np.finfo(np.float64).tiny))
+    return after - value + reward, explained
 
 
 def critic_gradient(episodes: Episodes, increment: Array, bound: float) -> Array:
@@ -208,8 +209,9 @@ def distilled(played: Episodes, multiplier: float, history: tuple[LearnerUpdate,
 def failures(progress: Array, reached: float, spread: Array) -> Iterator[str]:
     """What went wrong with a schedule `(K + 1,)` whose mean policy reached y(1) = `reached`, in words."""
     steps = len(progress) - 1
-    if steps > 1 and 1.0 - progress[1] < FIRST_JUMP:
-        yield f"degenerate first jump: one step of {steps} goes to {1 - progress[1]:.2g} of sigma_max"
+    landing = 1.0 - progress[np.argmax(progress >= 0.5)]
+    if steps > 2 and landing < GIANT_JUMP:
+        yield f"degenerate jump: one step of {steps} goes from high noise to {landing:.2g} of sigma_max"
     if steps > 1 and np.abs(progress - np.linspace(0.0, 1.0, steps + 1)).max() < NEARLY_UNIFORM:
         yield "collapse to uniform: low noise, where the cost is, is stepped over and never charged"
     if not abs(reached - 1.0) <= BUDGET_MISSED:
