@@ -138,7 +138,8 @@ def _sketching(dimensions: int) -> Callable[[Tensor], Tensor]:
     def sketch(values: Tensor) -> Tensor:
         mixed = values.flatten(1)[:, order.to(values.device)] * signs.to(values)
         # Every m-th entry goes to the same sum. A scattered addition would differ from run to run on a GPU.
-        return torch.nn.functional.pad(mixed, (0, -dimensions % size)).unflatten(1, (-1, size)).sum(dim=1)
+        summed: Tensor = torch.nn.functional.pad(mixed, (0, -dimensions % size)).unflatten(1, (-1, size)).sum(dim=1)
+        return summed
 
     return sketch
 
