@@ -8,7 +8,16 @@ from scipy.optimize import brentq
 from artc.artifact import Coordinate, Warp
 from artc.errors import InputError
 from artc.learning.closed_form import closed_form
-from artc.learning.objective import Energy, energy_of, gap, grid_cost, lower_bound, state_gain, warp_cost
+from artc.learning.objective import (
+    Energy,
+    energy_of,
+    gap,
+    grid_cost,
+    lower_bound,
+    state_gain,
+    state_spread,
+    warp_cost,
+)
 from artc.models.score_model import Probe
 from artc.progress import drain
 from artc.sampling.bank import TrajectoryBank, build_bank
@@ -202,3 +211,12 @@ def test_one_dead_trajectory_does_not_make_a_cell_infinitely_fast(curvature):
     stiffness = np.stack([curvature(SIGMA), 0 * SIGMA])
     energy = energy_of(TrajectoryBank(sigma=SIGMA, stiffness=stiffness), RANGE)
     assert energy.cells[1] * energy.cells.shape[1] == pytest.approx(1e-8 * 512 * energy.cells.max(), rel=1e-9)
+
+
+def test_the_spread_of_the_best_speeds_by_hand():
+    # Two trajectories of two cells: c = (sqrt(A / 2) summed) is 1.5 and 1.5, speeds c / sqrt(A) = 3 : 1.5 and 1.5 : 3.
+    cells = np.array([[0.5, 2.0], [2.0, 0.5]])
+    found = state_spread(Energy(coordinate=Coordinate(0.002, 80.0), cells=cells), points=2)
+    np.testing.assert_allclose(found, [0.75 / 2.25, 0.75 / 2.25])
+    alike = Energy(coordinate=Coordinate(0.002, 80.0), cells=np.array([[1.0, 4.0], [3.0, 12.0]]))
+    np.testing.assert_allclose(state_spread(alike, points=2), 0.0, atol=1e-12)

@@ -7,17 +7,18 @@ from types import SimpleNamespace
 import pytest
 
 from artc.artifact import Guidance, Schedule
+from artc.evaluation.diagnostics import diagnostic_facts, sparkline
 from artc.evaluation.summary import (
     comparison_table,
     detail_facts,
     evaluation_facts,
     flattened,
     headline,
-    sparkline,
     summary,
 )
 from tests.golden.example import example
 
+NAMES = ("gap", "learning_curve", "explained_variance", "state_spread", "refinements", "paper")
 MEASURED, BARE = example().schedules
 EVALUATION = MEASURED.evaluation[0]
 
@@ -106,6 +107,23 @@ def test_details_show_the_learning_curve_and_the_weights():
     assert facts["weights"] == f"sha256 {'ab' * 32}"
 
 
+def test_details_show_the_critic_and_how_differently_trajectories_would_be_walked():
+    found = {"explained_variance": 0.98765, "state_spread": [0.0, 0.2, 0.1]}
+    config = {"trajectories": 133, "held_out": 33}
+    facts = dict(detail_facts(example(provenance=replace(example().provenance, diagnostics=found, config=config))))
+    assert facts["critic"] == "foresees 98.77% of the variance of the reward-to-go"
+    # 2.58 * 0.1 / sqrt(100)
+    assert facts["spread"] == "▁█▅  the best speed varies by 10.0% between trajectories; 99 % band of the mean +-2.6%"
+    assert "band" not in dict(diagnostic_facts(found, None))["spread"]
+
+
+def test_details_name_what_paper_mode_found_wrong():
+    runs = {"2": {"failures": ["budget missed: by far"]}, "5": {"failures": []}, "7": 3}
+    found = example(provenance=replace(example().provenance, diagnostics={"paper": runs}))
+    assert ("trouble", "2 steps: budget missed: by far") in detail_facts(found)
+    assert summary(found)["trouble"] == ["2 steps: budget missed: by far"]
+
+
 def test_details_say_what_was_asked_of_the_model_and_what_was_not_to_be_had():
     config = {"model": {"sigma_asked": [0.001, 63.0], "labels": [1, 2]}}
     model = replace(example().model, conditioning="class", guidance=Guidance(scale=2.5))
@@ -141,9 +159,11 @@ def test_the_seconds_inside_the_denoiser_are_not_counted_twice():
 
 @pytest.mark.parametrize("junk", ["much", None, True, [1.0], {"a": 1}])
 def test_diagnostics_of_another_program_are_no_obstacle(junk):
-    provenance = replace(example().provenance, diagnostics={"gap": junk, "learning_curve": [0.5, junk]})
+    provenance = replace(example().provenance, diagnostics=dict.fromkeys(NAMES, junk))
     assert headline(example(provenance=provenance)) == "powers: 2 schedules by art-rl"
-    assert "learning" not in dict(detail_facts(example(provenance=provenance)))
+    facts = dict(detail_facts(example(provenance=provenance)))
+    assert not {"critic", "refined", "trouble"} & facts.keys()
+    assert ("learning" in facts, "spread" in facts) == (junk == [1.0],) * 2
 
 
 def test_the_summary_is_plain_json_with_the_numbers_of_the_artifact():

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from artc.artifact import Artifact, Evaluation, Schedule
-
-SPARKS = "▁▂▃▄▅▆▇█"
+from artc.evaluation.diagnostics import diagnostic_facts, figure, is_number, troubles
 
 
 def summary(artifact: Artifact) -> dict[str, Any]:
@@ -38,6 +37,9 @@ def summary(artifact: Artifact) -> dict[str, Any]:
         "device": made.device,
         "score_evals": made.score_evals,
         "gap": made.diagnostics.get("gap"),
+        "explained_variance": made.diagnostics.get("explained_variance"),
+        "state_spread": made.diagnostics.get("state_spread"),
+        "trouble": list(troubles(made.diagnostics)),
         "state_gain": None if artifact.stiffness is None else artifact.stiffness.state_gain,
         "made_by": f"artc {made.artc}, torch {made.torch}",
         "created": artifact.created.at,
@@ -78,7 +80,7 @@ def evaluation_facts(evaluation: Evaluation) -> dict[str, Any]:
 def headline(artifact: Artifact) -> str:
     """The artifact in a line: model, method, and how far its clock is from the best."""
     count, gap = len(artifact.schedules), artifact.provenance.diagnostics.get("gap")
-    bound = f", {gap:.2%} above the lower bound" if _is_number(gap) else ""
+    bound = f", {gap:.2%} above the lower bound" if is_number(gap) else ""
     schedules = "1 schedule" if count == 1 else f"{count} schedules"
     return f"{artifact.model.name}: {schedules} by {artifact.provenance.method}{bound}"
 
@@ -99,12 +101,7 @@ def detail_facts(artifact: Artifact) -> list[tuple[str, str]]:
         facts.insert(1, (model.conditioning, _condition(artifact)))
     if artifact.stiffness is not None:
         facts.append(("state", f"a clock that reads the state could save {artifact.stiffness.state_gain:.1%} more"))
-    curve = made.diagnostics.get("learning_curve")
-    if isinstance(curve, list) and curve and all(map(_is_number, curve)):
-        facts.append(
-            ("learning", f"{sparkline(curve)}  gap {curve[0]:.1%} to {curve[-1]:.2%} on the training trajectories")
-        )
-    facts += [("refined", sentence) for sentence in _refinements(artifact)]
+    facts += diagnostic_facts(made.diagnostics, learned_from(made.config))
     facts.append(("digest", artifact.digest))
     return facts
 
@@ -121,19 +118,15 @@ def _condition(artifact: Artifact) -> str:
     return f"{which}, guidance {guidance.scale:g}: {calls} for each denoised value, counted in every NFE"
 
 
-def _refinements(artifact: Artifact) -> Iterator[str]:
-    """Which schedules a hand-made grid had beaten, by what, and what came of it."""
-    found = artifact.provenance.diagnostics.get("refinements")
-    for name, facts in found.items() if isinstance(found, Mapping) else ():
-        keys = ("learned", "start", "refined")
-        if isinstance(facts, Mapping) and all(_is_number(facts.get(key)) for key in keys):
-            learned, start, refined = (_figure(facts[key]) for key in keys)
-            yield f"{name}: {facts.get('from')} was better than what was learned ({start}, {learned}); now {refined}"
+def learned_from(config: Mapping[str, Any]) -> int | None:
+    """The number of trajectories that a clock was learned from, where the settings say so."""
+    walked, held_out = config.get("trajectories"), config.get("held_out")
+    return walked - held_out if isinstance(walked, int) and isinstance(held_out, int) and walked > held_out else None
 
 
 def _asked(artifact: Artifact) -> str:
     asked = artifact.provenance.model_record.get("sigma_asked")
-    if not (isinstance(asked, list) and len(asked) == 2 and all(map(_is_number, asked))):
+    if not (isinstance(asked, list) and len(asked) == 2 and all(map(is_number, asked))):
         return ""
     return f" ({asked[1]:g} to {asked[0]:g} was asked)"
 
@@ -149,11 +142,6 @@ def flattened(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
         else:
             facts.append((f"{prefix}{name}", str(value)))
     return facts
-
-
-def _is_number(value: object) -> bool:
-    # Diagnostics are free: another program may have put anything there.
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _stages(artifact: Artifact) -> dict[str, float]:
@@ -179,25 +167,9 @@ def comparison_table(artifact: Artifact) -> tuple[list[str], list[list[str]], li
             ratio = facts["ratio_to_best"]
             # Not every schedule need have been held against the same baselines.
             values = [done.value, math.nan, *(done.baselines.get(name, math.nan) for name in names)]
-            row += [_figure(done.value), _figure(done.stderr), *map(_figure, values[2:])]
+            row += [figure(done.value), figure(done.stderr), *map(figure, values[2:])]
             row += ["-" if ratio is None else f"{ratio:.2f} x {facts['best_baseline']}"]
             place = 4 + values.index(min(value for value in values if not math.isnan(value)))
         rows.append(row)
         best.append(place)
     return headings, rows, best
-
-
-def _figure(value: float) -> str:
-    """Four decimals, or two digits of what would hardly show in them."""
-    if math.isnan(value):
-        return "-"
-    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
-
-
-def sparkline(values: list[float], width: int = 30) -> str:
-    """Values as a row of block characters, the lowest empty and the highest full."""
-    if len(values) > width:
-        values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
-    low, high = min(values), max(values)
-    span = high - low or 1.0
-    return "".join(SPARKS[round((value - low) / span * (len(SPARKS) - 1))] for value in values)

@@ -21,7 +21,7 @@ from artc.learning.actor_critic import LearnerConfig, LearnerUpdate, learn
 from artc.learning.closed_form import closed_form
 from artc.learning.distill import warp_through
 from artc.learning.dynamic_programming import optimal_progress
-from artc.learning.objective import Array, Energy, grid_cost, lower_bound, stiffness_at, warp_cost
+from artc.learning.objective import Array, Energy, grid_cost, lower_bound, state_spread, stiffness_at, warp_cost
 from artc.learning.online import OnlineModel
 from artc.learning.paper import OnlineProblem, PaperConfig, clamp_of, exploited, learn_online
 from artc.learning.rollouts import mean_path
@@ -81,6 +81,7 @@ def art_rl(task: Task) -> Generator[LearnerUpdate, None, Learned]:
         "learning_curve": _curve(trained.history),
         "explained_variance": last.explained_variance,
         "gradient_norm": last.gradient_norm,
+        "state_spread": state_spread(energy).tolist(),
         # gamma* = -2 c sqrt(q) at the end of the clock: the multiplier that the hard budget implies.
         "implied_multiplier": -2 * float(np.sqrt(lower_bound(energy) * energy.mean[-1] * len(energy.mean))),
         "distance_from_uniform": float(np.abs(progress - clock).max()),

@@ -139,3 +139,13 @@ def gap(energy: Energy, warp: Warp) -> float:
 def state_gain(energy: Energy) -> float:
     """1 - E J*_i / J*: the share of the cost that a clock reading the state could save beyond a time-only one."""
     return 1.0 - float(np.mean([_bound(row) for row in energy.cells])) / lower_bound(energy)
+
+
+def state_spread(energy: Energy, points: int = 30) -> Array:
+    """How differently trajectories would be walked: the spread of theta*_i = c_i / sqrt|Q_i| over them, `(points,)`.
+
+    It is the standard deviation relative to the mean, at equally spaced progress. The clock itself reads no state.
+    """
+    speeds = np.array([_bound(row) for row in energy.cells])[:, None] ** 0.5 / np.sqrt(energy.cells)
+    relative = speeds.std(axis=0) / speeds.mean(axis=0)
+    return np.asarray(relative[np.linspace(0, len(relative) - 1, points).round().astype(int)])
