@@ -13,12 +13,13 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from artc.errors import DeviceError, InputError, UnknownNameError
 from artc.models import cards
 from artc.models.analytic import Gaussian, GaussianMixture, eight_clusters, three_modes
-from artc.models.embedded import load_embedded
+from artc.models.embedded import load_embedded, unet
 from artc.models.preconditioning import EDM, Preconditioned
 from artc.models.registry import MODELS, find
 from artc.models.score_model import pick_device
 from artc.models.unet import UNet
 from artc.sampling.stiffness import by_difference, by_jvp
+from artc.training.datasets import DATASETS
 
 # -------------------------------------------------------------------------------- models known exactly
 
@@ -156,28 +157,41 @@ def test_the_unet_has_the_forward_derivative_that_differences_find(images):
     torch.testing.assert_close((ahead - behind) / (2 * width), forward, rtol=1e-5, atol=1e-6)
 
 
-def test_the_names_and_shapes_of_the_unets_weights_stay_as_they_shipped():
-    network = UNet(channels=1, widths=(32, 80, 128), blocks=1, heads=4)
+@pytest.mark.parametrize(
+    ("data", "digest"),
+    [
+        ("mnist", "07fedcdd106877c5858e356de6d58fb27dcb0ba2609a6820c4fb7acd80c334e2"),
+        ("cifar10", "138a4494cba36b20d1f6f3715a82fea41303a6373dfe9b2bbb4dfafc8c1f2c5e"),
+    ],
+)
+def test_the_names_and_shapes_of_the_unets_weights_stay_as_they_shipped(data, digest):
+    network = unet(dict(DATASETS[data].architecture))
     listing = "\n".join(f"{name} {tuple(weight.shape)}" for name, weight in sorted(network.state_dict().items()))
     # Weights that were shipped must load for ever; a change here needs new weights and a new name.
-    assert (
-        hashlib.sha256(listing.encode()).hexdigest()
-        == "07fedcdd106877c5858e356de6d58fb27dcb0ba2609a6820c4fb7acd80c334e2"
-    ), listing
+    assert hashlib.sha256(listing.encode()).hexdigest() == digest, listing
 
 
 # ------------------------------------------------------------------------------- embedded and registry
 
 
-def test_the_embedded_model_is_its_file_and_says_so(load):
-    model, content = load("mnist"), cards.weight_bytes("mnist")
+@pytest.mark.parametrize("name", cards.denoisers())
+def test_an_embedded_model_is_its_file_and_says_so(name, load):
+    model, content = load(name), cards.weight_bytes(name)
     tensors = {name.replace("network.", "model.", 1): tensor for name, tensor in read_tensors(content).items()}
     state = model.denoiser.state_dict()
     assert state.keys() == tensors.keys()
     assert all(torch.equal(state[name], tensors[name]) for name in tensors)
     assert not any(weight.requires_grad for weight in model.denoiser.parameters())
-    assert model.info.sha256 == hashlib.sha256(content).hexdigest() == cards.card("mnist")["sha256"]
-    assert model.info.shape == MODELS["mnist"].shape
+    assert model.info.sha256 == hashlib.sha256(content).hexdigest() == cards.card(name)["sha256"]
+    assert model.info.shape == MODELS[name].shape == tuple(cards.card(name)["shape"])
+    assert (model.info.sigma_min, model.info.sigma_max) == (0.002, 80.0)
+    assert MODELS[name].embedded
+
+
+def test_denoisers_are_told_from_the_classifiers_beside_them():
+    assert "mnist" in cards.denoisers()
+    assert {"lenet", "resnet"} & set(cards.denoisers()) == set()
+    assert [name for name, entry in MODELS.items() if entry.embedded] == cards.denoisers()
 
 
 def test_weights_that_do_not_match_their_card_are_refused(monkeypatch):
@@ -203,8 +217,9 @@ def test_the_registered_gaussian_halves_x_where_noise_equals_data(load, field):
     torch.testing.assert_close(field(load("gaussian").denoiser)(x, 0.5), x / 2)
 
 
-def test_the_embedded_network_has_the_forward_derivative_that_differences_find(load):
-    model = load("mnist")
+@pytest.mark.parametrize("name", cards.denoisers())
+def test_an_embedded_network_has_the_forward_derivative_that_differences_find(name, load):
+    model = load(name)
     x = 0.5 * model.latents(3, seed=1).noise.float()
     double = copy.deepcopy(model.denoiser).double()  # for the differences; the derivative is that of the network itself
     found = by_jvp(model.denoiser, x, 0.5)

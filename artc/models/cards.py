@@ -17,6 +17,13 @@ def card(name: str) -> dict[str, Any]:
     return document
 
 
+def denoisers() -> list[str]:
+    """Names of the embedded networks that are denoisers: their cards state an architecture to build."""
+    cards = (files("artc.models") / "embedded").iterdir()
+    names = sorted(item.name.removesuffix(".json") for item in cards if item.name.endswith(".json"))
+    return [name for name in names if "architecture" in card(name)]
+
+
 def weight_bytes(name: str) -> bytes:
     """The safetensors file of an embedded network; raises InputError when it is not the one its card describes."""
     content = (files("artc.models") / "embedded" / f"{name}.safetensors").read_bytes()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from artc.artifact import ModelInfo
 from artc.errors import UnknownNameError
+from artc.models.cards import card, denoisers
 
 if TYPE_CHECKING:
     import torch
@@ -26,10 +27,14 @@ class Entry:
     embedded: bool = False
 
 
-def _mnist(device: torch.device) -> ScoreModel:
-    from artc.models.embedded import load_embedded
+def _embedded(name: str) -> Entry:
+    def load(device: torch.device) -> ScoreModel:
+        from artc.models.embedded import load_embedded
 
-    return load_embedded("mnist", device)
+        return load_embedded(name, device)
+
+    facts = card(name)
+    return Entry(summary=facts["summary"], shape=tuple(facts["shape"]), load=load, embedded=True)
 
 
 def _analytic(name: str, shape: tuple[int, ...], denoiser: Denoiser, device: torch.device) -> ScoreModel:
@@ -72,7 +77,7 @@ def _mixture_64d(device: torch.device) -> ScoreModel:
 
 
 MODELS: dict[str, Entry] = {
-    "mnist": Entry(summary="digits, a small U-Net that ships with artc", shape=(1, 32, 32), load=_mnist, embedded=True),
+    **{name: _embedded(name) for name in denoisers()},
     "gaussian": Entry(summary="one isotropic Gaussian, exact denoiser and trajectory", shape=(16,), load=_gaussian),
     "mixture-1d": Entry(summary="three unequal modes on a line, exact denoiser", shape=(1,), load=_mixture_1d),
     "mixture-64d": Entry(summary="eight clusters in 64 dimensions, exact denoiser", shape=(64,), load=_mixture_64d),
