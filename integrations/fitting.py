@@ -85,6 +85,11 @@ def check_fit(info: ModelInfo, sigmas: Sequence[float] | NDArray[np.float64], mo
     return ()
 
 
+def before_shift(sigma: float, shift: float) -> float:
+    """The s that a flow's shift, s -> shift s / (1 + (shift - 1) s), turns into sigma."""
+    return sigma / (shift - (shift - 1) * sigma)
+
+
 def tail(sigmas: Grid, denoise: float) -> Grid:
     """The last round(steps * denoise) steps of a grid: every node walked is one that was compiled.
 

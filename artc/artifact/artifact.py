@@ -88,7 +88,7 @@ class Artifact:
         wanted = f"at NFE {nfe}" if steps is None else f"of {steps} steps"
         raise BudgetError(
             f"No schedule for {solver} {wanted}; the artifact holds {held or 'none'}.",
-            hint="Make it from the warp with resample=True or `artc resample`.",
+            hint="Read it from the warp: resample=True in Python, --resample of a command, or `artc resample`.",
         )
 
     def resampled(self, nfes: Iterable[int], solver: str | None = None) -> Artifact:

@@ -9,7 +9,7 @@ import typer
 
 from artc.cli.options import ArtifactPath, AsJson, Force, load
 from artc.console import Console
-from artc.errors import BudgetError, InputError
+from artc.errors import InputError
 
 MOST = 1000
 
@@ -43,21 +43,17 @@ def export(
 
     console = Console(json=as_json)
     artifact = load(path)
-    try:
-        made = exporting.export(
-            artifact,
-            to,
-            nfe=nfe,
-            steps=steps,
-            solver=solver,
-            resample=resample,
-            denoise=denoise,
-            shift=shift,
-            table=table,
-        )
-    except BudgetError as error:
-        error.hint = error.hint.replace("resample=True", "--resample")  # as it is called here
-        raise
+    made = exporting.export(
+        artifact,
+        to,
+        nfe=nfe,
+        steps=steps,
+        solver=solver,
+        resample=resample,
+        denoise=denoise,
+        shift=shift,
+        table=table,
+    )
     if output is not None:
         if output.exists() and output.samefile(path):
             raise InputError(f"{str(output)!r} is the artifact itself.", hint="Choose another name.")

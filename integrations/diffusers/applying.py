@@ -14,7 +14,7 @@ from artc.artifact import Artifact, Schedule
 from artc.errors import BudgetError, InputError
 
 from ..choosing import AnyArtifact, opened, schedule_for
-from ..fitting import check_fit
+from ..fitting import before_shift, check_fit
 from .grids import kept
 from .kinds import PREFIX, Kind, check_settings, host_model, kind_for, kind_of, log_sigmas, noise_of
 from .schedulers import scheduler_class
@@ -112,7 +112,7 @@ def sigmas_for(
     factor = float(scheduler.shift)
     if config.get("use_dynamic_shifting"):
         factor = _factor(mu, linear=config.get("time_shift_type") == "linear")
-    return [sigma / (factor - (factor - 1) * sigma) for sigma in schedule.sigmas[:-1]]
+    return [before_shift(sigma, factor) for sigma in schedule.sigmas[:-1]]
 
 
 def _chosen(

@@ -39,8 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         _run(options, Path(command[0]), command[1:])
     except ArtcError as error:
-        said = str(error).replace("resample=True", "--resample")  # as it is called here
-        parser.exit(error.exit_code, f"{parser.prog}: {said}\n")
+        parser.exit(error.exit_code, f"{parser.prog}: {error}\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,7 +23,7 @@ from dataclasses import replace
 
 from artc.errors import InputError
 
-from ..fitting import is_number
+from ..fitting import before_shift, is_number
 from .decimals import bracketed, check_single, plain
 from .parts import Grid, Part, Printed, sampler_note
 from .tables import Table, find_table
@@ -95,11 +95,6 @@ def shift_of(grid: Grid) -> tuple[float, str]:
     if not (is_number(shift) and 1 / MOST_SHIFT <= shift <= MOST_SHIFT):
         raise InputError(f"The shift of a flow is a number from {1 / MOST_SHIFT:g} to {MOST_SHIFT}, not {shift!r}.")
     return float(shift), said
-
-
-def before_shift(sigma: float, shift: float) -> float:
-    """What a shift s -> shift s / (1 + (shift - 1) s) turns into sigma: sigma / (shift - (shift - 1) sigma)."""
-    return sigma / (shift - (shift - 1) * sigma)
 
 
 def table_of(grid: Grid) -> Table:

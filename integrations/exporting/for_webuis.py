@@ -24,8 +24,9 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+from ..fitting import before_shift
 from .decimals import bracketed, check_single, plain
-from .for_diffusers import before_shift, off_by, shift_of, table_of, whole_and_between
+from .for_diffusers import off_by, shift_of, table_of, whole_and_between
 from .parts import Grid, Part, Printed, sampler_note
 
 METHODS = {"euler": "Euler", "heun": "Heun", "dpmpp_2m": "DPM++ 2M"}
