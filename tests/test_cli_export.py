@@ -129,7 +129,7 @@ def test_the_artifact_is_never_the_file(tmp_path):
         (["--nfe", "5", "--steps", "3"], "Which schedule? Give its NFE or its steps, one of them."),
         (
             ["--nfe", "7"],
-            "No schedule for heun at NFE 7; the artifact holds heun 5, heun 3. Make it from the warp with --resample",
+            "No schedule for heun at NFE 7; the artifact holds heun 5, heun 3. Read it from the warp: resample=True",
         ),
         (["--steps", "7"], "No schedule for heun of 7 steps; the artifact holds heun 3, heun 2."),
         (["--nfe", "4", "--resample"], "heun cannot make exactly 4 denoiser calls. The nearest NFE it can make are 3"),

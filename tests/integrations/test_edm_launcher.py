@@ -88,7 +88,7 @@ def test_edm_draws_with_euler_in_its_other_sampler(launch, tmp_path):
 def test_a_budget_that_is_not_held_is_read_from_the_warp_on_request(launch, tmp_path):
     code, said, _ = launch(MNIST, "--nfe", 7, *program(tmp_path))
     assert code == 2
-    assert "Make it from the warp with --resample or `artc resample`." in said
+    assert "Read it from the warp: resample=True in Python, --resample of a command, or `artc resample`." in said
     code, _, (one, _) = launch(MNIST, "--nfe", 7, "--resample", *program(tmp_path))
     assert code == 0
     assert len(one["asked"]) == 7
