@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artc.errors import BudgetError, InputError, UnknownNameError
-from artc.sampling.grids import GRIDS, baseline, grid_for
+from artc.sampling.grids import GRIDS, baseline, grid_for, log_linear
 from tests.toy_models import vp_model
 
 RANGES = st.tuples(st.floats(1e-4, 1.0), st.floats(2.0, 1e5)).map(lambda pair: (pair[0], pair[0] * pair[1]))
@@ -87,3 +87,43 @@ def test_a_grid_for_a_model_stays_in_its_range():
     held = grid_for("uniform", 400, short)
     assert (len(held), held[0], held[-2], held[-1]) == (401, 80.0, 0.5, 0.0)
     np.testing.assert_allclose(held[:-1], np.linspace(80.0, 0.5, 400))
+
+
+# --------------------------------------------------------------------------- from a list alone
+
+
+def test_a_listed_grid_is_resampled_log_linearly_by_hand():
+    # Positive nodes 100, 10, 0.1 at places 0, 1/2, 1: at 1/4 and 3/4 lie 10^1.5 and 1.
+    expected = [100, 10**1.5, 10, 1, 0.1, 0]
+    np.testing.assert_allclose(log_linear([100, 10, 0.1, 0], 5), expected, rtol=1e-12)
+    np.testing.assert_allclose(log_linear([100, 10, 0.1, 0], 2), [100, 0.1, 0], rtol=0, atol=0)
+    np.testing.assert_allclose(log_linear([100, 10, 0.1, 0], 1), [100, 0], rtol=0, atol=0)
+
+
+def test_the_recipe_is_exact_for_the_grid_that_is_log_linear():
+    for steps in (2, 7, 35):
+        expected = GRIDS["logsnr"](steps, 0.002, 80.0)
+        np.testing.assert_allclose(log_linear(GRIDS["logsnr"](18, 0.002, 80.0), steps), expected, rtol=1e-12)
+
+
+@given(st.integers(2, 40), st.integers(1, 60))
+def test_a_resampled_list_is_a_grid_between_the_same_ends(listed, steps):
+    source = GRIDS["edm-free"](listed, 0.002, 80.0)
+    found = log_linear(source, steps)
+    assert len(found) == steps + 1
+    assert (np.diff(found) < 0).all()
+    assert (found[0], found[-1]) == (80.0, 0.0)
+    assert steps == 1 or found[-2] == source[-2]
+    if steps == listed:
+        np.testing.assert_allclose(found, source, rtol=1e-12)
+
+
+@pytest.mark.parametrize("listed", [[80, 0], [80, 1], [80, 90, 0], [80, 80, 0], [80, np.nan, 0], [[80, 1, 0]], 80.0])
+def test_what_is_no_grid_cannot_be_resampled(listed):
+    with pytest.raises(InputError, match="that ends in 0 can be resampled"):
+        log_linear(listed, 3)
+
+
+def test_a_list_is_not_resampled_to_no_steps():
+    with pytest.raises(BudgetError, match="at least one step, not 0"):
+        log_linear([80, 1, 0], 0)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from artc.artifact import ModelInfo
 from artc.errors import BudgetError, InputError, UnknownNameError
@@ -106,6 +106,30 @@ def above(floor: float, grid: Grid) -> Grid:
     last = np.interp(floor, grid[::-1], place[::-1])
     inner = np.interp(np.linspace(0.0, last, steps), place, grid)
     return np.array([*inner[:-1], floor, 0.0])
+
+
+def log_linear(sigmas: ArrayLike, steps: int) -> Grid:
+    """A listed grid at another number of steps, from the list alone: ln sigma linear in k / (K - 1) between its nodes.
+
+    The first and the last positive node stay where they are, and the end is 0. A list of few steps says little about
+    its curve: where the warp it was read from is known, that is read again instead.
+
+    Raises BudgetError for less than one step, InputError for a list that is no grid of at least two steps.
+
+    Source: [ART] arXiv 2607.02137 in the remaining time T - psi = sigma; Sabour et al. 2404.14507 for their own lists.
+    """
+    listed = np.asarray(sigmas, dtype=np.float64)
+    if steps < 1:
+        raise BudgetError(f"A grid has at least one step, not {steps}.")
+    falls = listed.ndim == 1 and np.isfinite(listed).all() and (np.diff(listed) < 0).all()
+    if not falls or len(listed) < 3 or listed[-1] != 0:
+        raise InputError("Only a strictly decreasing list of at least three sigmas that ends in 0 can be resampled.")
+    place = np.linspace(0.0, 1.0, steps) if steps > 1 else np.zeros(1)
+    wanted = np.exp(np.interp(place, np.linspace(0.0, 1.0, len(listed) - 1), np.log(listed[:-1])))
+    if steps > 1:
+        wanted[-1] = listed[-2]
+    wanted[0] = listed[0]  # not exp(ln sigma), which may differ in the last digit
+    return np.append(wanted, 0.0)
 
 
 def _free_grid(name: str, steps: int, info: ModelInfo) -> Grid:
