@@ -16,15 +16,9 @@ from artc.errors import BudgetError, InputError
 from artc.integrations.comfyui import compiling, lent
 from artc.integrations.comfyui.compile_node import ArtCompile
 from artc.integrations.comfyui.jobs import Job, budgets, planned
-from tests.integrations.comfyui_stand_ins import StandInConst, StandInEps, stand_ins
+from tests.integrations.comfyui_stand_ins import StandInConst, StandInEps
 
 PAGE = Path(__file__).parents[2] / "integrations/comfyui/pack/web/docs/ArtCompile.md"
-
-
-@pytest.fixture
-def comfy(tmp_path):
-    with stand_ins(tmp_path) as host:
-        yield host
 
 
 @pytest.mark.parametrize("text", ["8, 12", "8 12", " 8,12 ", "8;12", "8,\n12,"])

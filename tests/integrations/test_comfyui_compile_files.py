@@ -5,14 +5,7 @@ import pytest
 import artc
 from artc.errors import InputError, OutputError
 from artc.integrations.comfyui.saving import checked_name, save
-from tests.integrations.comfyui_stand_ins import stand_ins
 from tests.integrations.made import artifact
-
-
-@pytest.fixture
-def comfy(tmp_path):
-    with stand_ins(tmp_path) as host:
-        yield host
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,7 @@ import pytest
 
 from artc.errors import InputError
 from artc.integrations.comfyui import folders
-from tests.integrations.comfyui_stand_ins import stand_ins
 from tests.integrations.made import MNIST
-
-
-@pytest.fixture
-def comfy(tmp_path):
-    with stand_ins(tmp_path) as host:
-        yield host
 
 
 def test_the_folder_is_registered_for_json_alone_and_created(comfy):

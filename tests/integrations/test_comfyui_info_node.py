@@ -9,18 +9,16 @@ import pytest
 import artc
 from artc.artifact import Guidance
 from artc.integrations.comfyui import NODE_CLASS_MAPPINGS, describing, folders
-from tests.integrations.comfyui_stand_ins import stand_ins
 from tests.integrations.made import MNIST, artifact, flow_artifact
 
 NODE = NODE_CLASS_MAPPINGS["ArtScheduleInfo"]
 
 
 @pytest.fixture
-def comfy(tmp_path):
-    with stand_ins(tmp_path) as host:
-        folders.register()
-        shutil.copy(MNIST, host.artifacts / "mnist.art.json")
-        yield host
+def comfy(comfy):
+    folders.register()
+    shutil.copy(MNIST, comfy.artifacts / "mnist.art.json")
+    return comfy
 
 
 def test_every_schedule_is_a_row_with_its_error_under_the_right_heading(comfy):

@@ -12,15 +12,8 @@ import torch
 
 from artc.errors import InputError
 from artc.integrations.comfyui import lent
-from tests.integrations.comfyui_stand_ins import stand_ins
 
 GRID = (80.0, 10.0, 1.0, 0.0)
-
-
-@pytest.fixture
-def comfy(tmp_path):
-    with stand_ins(tmp_path) as host:
-        yield host
 
 
 def uni_pc(sigmas: torch.Tensor) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 import artc
 from artc.integrations.comfyui import NODE_CLASS_MAPPINGS
-from tests.integrations.comfyui_stand_ins import stand_ins
 from tests.integrations.made import MNIST
 
 ROOM = Path(__file__).resolve().parents[2] / "integrations" / "comfyui"
@@ -17,11 +16,10 @@ README = (ROOM / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
-def comfy(tmp_path):
-    with stand_ins(tmp_path) as host:
-        host.artifacts.mkdir(parents=True)
-        shutil.copy(MNIST, host.artifacts / "mnist.art.json")
-        yield host
+def comfy(comfy):
+    comfy.artifacts.mkdir(parents=True)
+    shutil.copy(MNIST, comfy.artifacts / "mnist.art.json")
+    return comfy
 
 
 def example(language):

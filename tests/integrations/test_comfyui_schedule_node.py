@@ -8,7 +8,7 @@ import torch
 import artc
 from artc.errors import ArtcError, BudgetError, InputError
 from artc.integrations.comfyui import NODE_CLASS_MAPPINGS, folders
-from tests.integrations.comfyui_stand_ins import StandInConst, StandInEps, stand_in_model, stand_ins
+from tests.integrations.comfyui_stand_ins import StandInConst, StandInEps, stand_in_model
 from tests.integrations.made import MNIST, artifact, flow_artifact
 
 NODE = NODE_CLASS_MAPPINGS["ArtSchedule"]
@@ -16,11 +16,10 @@ GRID = (14.6, 7.0, 3.0, 1.5, 0.5, 0.0)
 
 
 @pytest.fixture
-def comfy(tmp_path):
-    with stand_ins(tmp_path) as host:
-        folders.register()
-        shutil.copy(MNIST, host.artifacts / "mnist.art.json")
-        yield host
+def comfy(comfy):
+    folders.register()
+    shutil.copy(MNIST, comfy.artifacts / "mnist.art.json")
+    return comfy
 
 
 @pytest.fixture
