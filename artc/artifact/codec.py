@@ -3,7 +3,8 @@
 The annotations of a record are its format. Each field is written under its own name, in the order of its declaration;
 a number annotated `float` is written as a float even when Python holds an int or a NumPy scalar, so that a document is
 the same however it was made. The field `extra` holds what the document has and the record does not know, fields of a
-newer minor version, and is written back after the known fields. A field marked `optional` is left out where it is None.
+newer minor version, and is written back after the known fields. A field marked `optional` is left out where it is
+None, and one marked `unwritten` always.
 
 Decoding trusts its input: it runs after the schema and the checks of meaning.
 """
@@ -60,7 +61,8 @@ def from_document(kind: type[Record], document: Mapping[str, Any]) -> Record:
 def fields_of(kind: type) -> dict[str, Any]:
     """The fields that a record has in a document, in order, with their resolved annotations."""
     hints = _hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.name != EXTRA}
+    written = (field.name for field in dataclasses.fields(kind) if not field.metadata.get("unwritten"))
+    return {name: hints[name] for name in written if name != EXTRA}
 
 
 def optional_fields(kind: type) -> frozenset[str]:

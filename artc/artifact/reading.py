@@ -12,13 +12,14 @@ import functools
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from artc.artifact.artifact import Artifact
 from artc.artifact.canonical import RepeatedField, ijson_defects
 from artc.artifact.codec import from_document
-from artc.artifact.validation import document_defects, policy_file_defects
+from artc.artifact.validation import document_defects, policy_content
 from artc.errors import ArtifactError, InputError
 
 MAX_BYTES = 8_000_000
@@ -36,13 +37,14 @@ def read(path: str | os.PathLike[str]) -> Artifact:
 def loads(text: bytes | str, folder: str | os.PathLike[str] | None = None) -> Artifact:
     """Read an artifact from its text; raises ArtifactError for its first defect.
 
-    `folder` is where its policy file lies; without it that file is not checked.
+    `folder` is where its policy file lies; without it that file is not checked, and its contents are not at hand.
     """
     artifact = _checked(text)
-    if folder is not None and artifact.policy is not None:
-        for defect in policy_file_defects(artifact.policy.file, artifact.policy.sha256, Path(folder)):
-            raise defect
-    return artifact
+    if folder is None or artifact.policy is None:
+        return artifact
+    policy = artifact.policy
+    content = policy_content(policy.file, policy.sha256, Path(folder))
+    return replace(artifact, policy=replace(policy, content=content))
 
 
 @functools.lru_cache(maxsize=16)  # samplers read one file again and again; an artifact is immutable, so one will do

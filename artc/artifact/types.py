@@ -138,7 +138,11 @@ class Stiffness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The learned policy as an ONNX file beside the artifact: a bare file name, its SHA-256 and its interface."""
+    """The learned policy as an ONNX file beside the artifact: a bare file name, its SHA-256 and its interface.
+
+    `content` is what the file holds, no part of the document: filled when the artifact is read from its file, and
+    written beside it when it is saved.
+    """
 
     file: str
     sha256: str
@@ -146,6 +150,7 @@ class Policy:
     inputs: tuple[str, ...]
     output: str
     features: tuple[str, ...]
+    content: bytes | None = field(default=None, repr=False, compare=False, metadata={"unwritten": True})
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

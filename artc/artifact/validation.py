@@ -22,6 +22,7 @@ from artc.artifact.schema import schema_violations
 from artc.errors import ArtifactError
 
 SCHEMA = "artifact-v1.schema.json"
+POLICY_BYTES = 8_000_000
 
 
 def document_defects(document: Any, folder: Path | None) -> Iterator[ArtifactError]:
@@ -87,18 +88,30 @@ def _content_defects(document: dict[str, Any], folder: Path | None) -> Iterator[
 
 def policy_file_defects(name: str, sha256: str, folder: Path) -> Iterator[ArtifactError]:
     """What is wrong with the ONNX file beside an artifact: missing ("policy-missing") or another ("policy-hash")."""
+    try:
+        policy_content(name, sha256, folder)
+    except ArtifactError as defect:
+        yield defect
+
+
+def policy_content(name: str, sha256: str, folder: Path) -> bytes:
+    """The bytes of the ONNX file beside an artifact; raises ArtifactError when they are not those of this hash."""
     file = folder / name
     hint = "Keep the ONNX file that was written with the artifact beside it."
-    if not file.is_file():
-        yield ArtifactError("policy-missing", "$.policy.file", f"there is no file {str(file)!r}.", hint=hint)
-        return
-    content = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            content.update(block)
-    if content.hexdigest() != sha256:
-        message = f"{name!r} has the SHA-256 {content.hexdigest()}."
-        yield ArtifactError("policy-hash", "$.policy.sha256", message, hint=hint)
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(POLICY_BYTES + 1)
+    except FileNotFoundError:
+        raise ArtifactError("policy-missing", "$.policy.file", f"there is no file {str(file)!r}.", hint=hint) from None
+    except OSError as error:
+        reason = f"cannot read {str(file)!r}: {error.strerror or error}."
+        raise ArtifactError("policy-missing", "$.policy.file", reason, hint=hint) from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        large = f"is larger than {POLICY_BYTES // 1_000_000} MB, which no policy is."
+        message = f"{name!r} {f'has the SHA-256 {found}.' if len(content) <= POLICY_BYTES else large}"
+        raise ArtifactError("policy-hash", "$.policy.sha256", message, hint=hint)
+    return content
 
 
 def _short(message: str, most: int = 160) -> str:

@@ -4,6 +4,7 @@ Whatever fits on one line is on one line; what does not is broken, an array of n
 into one line an item, each two spaces deeper. Fields come in the order of the format, floats as the shortest digits
 that read back as the same number.
 
+A policy goes to disk before the document that names it, so that a crash never leaves a document without its policy.
 The text goes to a temporary file in the same folder, to the disk, and only then gets its name: a crash leaves the old
 file or the new one, never half of either. What cannot be read back is not written.
 """
@@ -15,28 +16,53 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from artc.artifact.artifact import Artifact
 from artc.artifact.codec import to_document
 from artc.artifact.reading import loads
-from artc.errors import OutputError
+from artc.artifact.validation import policy_content
+from artc.errors import ArtifactError, OutputError
 
 WIDTH = 120
 
 
 def write(artifact: Artifact, path: str | os.PathLike[str], *, force: bool = False) -> None:
-    """Write the sealed artifact to `path`.
+    """Write the sealed artifact to `path`, and first its policy, where there is one, to the ONNX file beside it.
 
     Raises OutputError when the file exists and not `force`, or when the folder is missing or not writable; raises
     ArtifactError, before anything is touched, for an artifact that could not be read back, such as one whose policy
-    file does not yet lie beside it.
+    is neither at hand nor lies beside it.
     """
     path = Path(path)
-    text = dumps(artifact).encode()
-    loads(text, folder=path.parent)
+    artifact = named_for(artifact, path)
+    text, policy = dumps(artifact).encode(), artifact.policy
+    if policy is None or policy.content is None:
+        loads(text, folder=path.parent)
+        write_whole(path, text, force=force)
+        return
+    loads(text)
+    check_writable(path, force=force)
+    beside, written = path.with_name(policy.file), False
+    with contextlib.suppress(ArtifactError):
+        written = policy_content(policy.file, policy.sha256, path.parent) == policy.content
+    if not written:
+        write_whole(beside, policy.content, force=force)
     write_whole(path, text, force=force)
+
+
+def named_for(artifact: Artifact, path: str | os.PathLike[str]) -> Artifact:
+    """The sealed artifact as it is written to `path`: the file of its policy is named after its own.
+
+    mine.art.json has mine.art.onnx beside it. The name is part of the document, and so of the digest.
+    """
+    policy = artifact.policy
+    if policy is None or policy.content is None:
+        return artifact
+    file = Path(path).name.removesuffix(".json") + ".onnx"
+    return replace(artifact, policy=replace(policy, file=file)).sealed()
 
 
 def write_whole(path: Path, content: bytes, *, force: bool = False) -> None:
