@@ -47,7 +47,8 @@ def refused(*arguments, code=2):
     ("arguments", "said"),
     [
         (["--model", "gausian"], "Unknown model 'gausian'. Did you mean gaussian?"),
-        (["--model", "xyz"], "Unknown model 'xyz'. Known: edm-afhqv2, edm-cifar10, "),
+        (["--model", "xyz"], "Unknown model 'xyz'. Known: "),
+        (["--model", "xyz"], "edm-afhqv2, edm-cifar10, edm-cifar10-cond, "),
         (["--model", ""], "Unknown model ''. Known: "),
         (["--method", "art-lr"], "Unknown method 'art-lr'. Did you mean art-rl?"),
         (["--solver", "hune"], "Unknown solver 'hune'. Did you mean heun?"),
