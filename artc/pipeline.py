@@ -1,22 +1,25 @@
 """Compiling a schedule: walk trajectories, learn a clock on them, bake grids, and check them against the baselines.
 
 The stages stand in order in `compile_steps`, a generator: the caller owns the progress bar and may stop at any update.
+What a stage has finished is kept as units, if the caller says where; a compilation begun again on the same units goes
+on from them, and ends with the same artifact.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Any, Protocol, SupportsIndex, TypeVar
+from pathlib import Path
+from typing import Any, SupportsIndex, TypeVar
 
-import torch
-
-from artc import __version__
 from artc.arguments import whole
-from artc.artifact import Artifact, Coordinate, Created, Provenance, Schedule, Stiffness, steps_for
+from artc.artifact import Artifact, Coordinate, Created, Schedule, Stiffness, steps_for
 from artc.artifact.codec import check_plain
+from artc.checkpoints.checkpoint import opened
+from artc.checkpoints.fingerprint import fingerprint
+from artc.checkpoints.ledger import INTERVAL, Ledger
+from artc.checkpoints.units import NOWHERE, Units
 from artc.errors import InputError
 from artc.evaluation.endpoint import Teacher, as_evaluation, compare
 from artc.evaluation.selection import refine_losers
@@ -27,7 +30,8 @@ from artc.models.conditioning import conditioned
 from artc.models.custom import score_model
 from artc.models.domains import domain_sigma, domain_warp, unscaled
 from artc.models.score_model import ConditionalDenoiser, Denoiser, Probe, ScoreModel
-from artc.progress import drain, mapped
+from artc.progress import Steps, drain, mapped
+from artc.recording import provenance
 from artc.request import REFINE, Request
 from artc.sampling.bank import build_bank
 
@@ -44,17 +48,23 @@ class Update:
     gap: float | None = None
 
 
-def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None, Artifact]:
+def compile_steps(
+    model: ScoreModel, request: Request, units: Units = NOWHERE, *, interval: float = INTERVAL
+) -> Generator[Update, None, Artifact]:
     """Compile one model, yielding progress; returns the artifact.
 
+    Work whose units are there already is not done again; long work in the middle is kept every `interval` seconds.
     Raises DenoiserError, naming the sigma, when the denoiser breaks its contract, and InputError when the request asks
     for classes or guidance that the model does not have.
     """
     model = conditioned(model, request.labels, request.guidance)
-    info, clock = model.info, _Stopwatch()
     check_plain(model.record)
-
+    info = model.info
     fine = Probe(unscaled(model if model.fine is None else replace(model, denoiser=model.fine)))
+    probe = Probe(model)
+    ledger = Ledger(units=units, probes=(fine, probe), device=model.device, interval=interval)
+    clock = _Stopwatch(ledger)
+
     limits = fine.model.info
     latents = model.latents(request.trajectories, request.bank_seed)
     walking = build_bank(
@@ -64,6 +74,7 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
         sigma_max=limits.sigma_max,
         nodes=request.nodes,
         ends=request.refine,
+        journal=ledger.within("trajectories"),
     )
     bank = yield from _stage("trajectories", walking)
     clock.lap("trajectories")
@@ -77,8 +88,9 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
         steps=tuple(sorted(set(budgets.values()))),
         fields=fine.on,
         latents=latents.first(len(latents) - request.trajectories // 4),
+        snapshots=ledger.within("training").snapshots,
     )
-    learned = yield from _stage("training", find_method(request.method)(task))
+    learned = yield from _stage("training", ledger.once("training", find_method(request.method)(task)))
     clock.lap("training")
 
     schedules: dict[tuple[str, int], Schedule] = {}
@@ -87,15 +99,15 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
         schedules[solver, nfe] = Schedule(
             solver=solver, nfe=nfe, steps=steps, sigmas=sigmas, origin=learned.origin, certificate=certificate
         )
-    found = gap(held_out, learned.warp)
+    found, warp = gap(held_out, learned.warp), domain_warp(learned.warp, info)
     clock.lap("distilling")
     yield Update(stage="distilling", done=1, total=1, gap=found)
 
-    probe, warp = Probe(model), domain_warp(learned.warp, info)
     refinements: Mapping[str, Any] = {}
     if request.refine and bank.ends is not None:
         known, ends = latents.first(request.refine), bank.ends
-        errors = yield from _stage("comparing", compare(probe.on, known, info, schedules, ends), found)
+        comparing = compare(probe.on, known, info, schedules, ends, ledger.within("comparing"))
+        errors = yield from _stage("comparing", comparing, found)
         search = refine_losers(
             probe.on,
             known,
@@ -106,6 +118,7 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
             coordinate=warp.coordinate,
             held_out=held_out,
             trials=request.trials,
+            journal=ledger.within("refining"),
         )
         selected = yield from _stage("refining", search, found)
         schedules, refinements = selected.schedules, selected.refinements
@@ -113,9 +126,11 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
 
     teacher = Teacher(steps=request.teacher_steps)
     latents = model.latents(request.checks, request.check_seed)
-    errors = yield from _stage("checking", compare(probe.on, latents, info, schedules, teacher), found)
+    checking = compare(probe.on, latents, info, schedules, teacher, ledger.within("checking"))
+    errors = yield from _stage("checking", checking, found)
     clock.lap("checking")
 
+    spent = ledger.cost()
     return Artifact(
         model=info,
         schedules=tuple(
@@ -129,44 +144,22 @@ def compile_steps(model: ScoreModel, request: Request) -> Generator[Update, None
             state_gain=state_gain(training),
             method="secant",
         ),
-        provenance=Provenance(
-            artc=__version__,
-            method=request.method,
-            config={
-                "nfe": list(request.nfe),
-                "solvers": list(request.solvers),
-                "trajectories": request.trajectories,
-                "held_out": request.trajectories // 4,
-                "nodes": request.nodes,
-                "checks": request.checks,
-                "teacher_steps": request.teacher_steps,
-                "refine": request.refine,
-                "trials": request.trials,
-                "learner": dict(learned.config),
-                **({"model": dict(model.record)} if model.record else {}),
-            },
-            seed=request.seed,
-            device=_device_name(model.device),
-            torch=torch.__version__.split("+")[0],
-            score_evals=fine.calls + probe.calls,
+        provenance=provenance(
+            model,
+            request,
+            learner=learned.config,
+            calls=spent.calls,
             diagnostics={"gap": found, "refinements": refinements, **learned.diagnostics},
         ),
         created=Created(
             at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            seconds={**clock.laps, "denoiser": round(fine.seconds + probe.seconds, 3)},
+            seconds={**clock.laps, "denoiser": round(spent.denoiser, 3)},
         ),
     ).sealed()
 
 
-class _Steps(Protocol):
-    @property
-    def done(self) -> int: ...
-    @property
-    def total(self) -> int: ...
-
-
 def _stage(
-    name: str, work: Generator[_Steps, None, Result], gap: float | None = None
+    name: str, work: Generator[Steps, None, Result], gap: float | None = None
 ) -> Generator[Update, None, Result]:
     """Run one stage, showing its progress under its name."""
     return mapped(
@@ -175,19 +168,15 @@ def _stage(
 
 
 class _Stopwatch:
-    """Wall seconds between laps."""
+    """Seconds between laps, those of recalled work among them."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
+        self._ledger, self._last = ledger, ledger.cost().seconds
 
     def lap(self, name: str) -> None:
-        now = time.perf_counter()
+        now = self._ledger.cost().seconds
         self.laps[name], self._last = round(now - self._last, 3), now
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def compile(  # noqa: A001 - the same word as on the command line; it shadows the builtin for nobody
@@ -205,6 +194,7 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
     trials: SupportsIndex = TRIALS,
     labels: Iterable[SupportsIndex] = (),
     guidance: float | None = None,
+    checkpoint: str | Path | None = None,
     on_update: Callable[[Update], object] = lambda _: None,
     **description: Any,
 ) -> Artifact:
@@ -220,6 +210,8 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         checks: noises on which the result is compared with a teacher of `teacher_steps` Heun steps.
         labels: classes to compile for, drawn uniformly; all of them when left out.
         guidance: scale w of classifier-free guidance, D_u + w (D_c - D_u).
+        checkpoint: a folder for finished work, from which the same call goes on after it was killed. It is left to the
+            caller, who removes it once the artifact is saved.
         on_update: called with every progress update.
         description: of a bare callable, the arguments of `artc.score_model`: shape, sigma_min, sigma_max, and others.
 
@@ -248,4 +240,7 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         labels=tuple(whole(label, "label", least=0) for label in labels),
         guidance=guidance,
     )
-    return drain(compile_steps(model, request), on_update)
+    if checkpoint is None:
+        return drain(compile_steps(model, request), on_update)
+    with opened(Path(checkpoint), fingerprint(model, request), resume=True, remove=False) as units:
+        return drain(compile_steps(model, request, units), on_update)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
 Shown = TypeVar("Shown")
@@ -19,6 +19,15 @@ class Progress:
     total: int
 
 
+class Steps(Protocol):
+    """Any update that counts: so much done, of so much."""
+
+    @property
+    def done(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+
+
 def mapped(work: Generator[Item, None, Result], change: Callable[[Item], Shown]) -> Generator[Shown, None, Result]:
     """The same work, showing other updates."""
     while True:
@@ -31,14 +40,14 @@ def mapped(work: Generator[Item, None, Result], change: Callable[[Item], Shown])
 
 
 def shifted(
-    work: Generator[Progress, None, Result], before: int, total: int, *, worth: int | None = None
+    work: Generator[Steps, None, Result], before: int, total: int, *, worth: int | None = None
 ) -> Generator[Progress, None, Result]:
     """The same work as a part of a larger one: `before` of its `total` is done, and this part is `worth` so much of it.
 
     Left out, the part is worth what it counts itself.
     """
 
-    def placed(step: Progress) -> Progress:
+    def placed(step: Steps) -> Progress:
         return Progress(done=before + (step.done if worth is None else worth * step.done // step.total), total=total)
 
     return mapped(work, placed)

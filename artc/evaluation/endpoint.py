@@ -13,13 +13,15 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from artc.artifact import Evaluation, ModelInfo, Schedule, nfe_of
 from artc.errors import InputError
+from artc.journal import BLANK, Journal
 from artc.models.domains import domain_grid, unscaled_sigma
 from artc.models.score_model import Fields, Latents
-from artc.progress import Progress, shifted
+from artc.progress import Progress, Steps, shifted
 from artc.sampling.grids import baseline, grid_for, names_for
 from artc.sampling.solvers import SOLVERS, find_solver
 from artc.sampling.trajectories import sample, sample_steps
@@ -57,9 +59,18 @@ class Teacher:
 
 def endpoint_error(samples: Tensor, references: Tensor) -> EndpointError:
     """Error of samples `(n, *S)` against references of the same noises; raises InputError for unequal shapes."""
+    return error_of(mean_squares(samples, references))
+
+
+def mean_squares(samples: Tensor, references: Tensor) -> Tensor:
+    """The mean square of each sample's difference from its reference, `(n,)`; raises InputError for unequal shapes."""
     if samples.shape != references.shape or len(samples) < 2:
         raise InputError(f"Samples {tuple(samples.shape)} and references {tuple(references.shape)} cannot be paired.")
-    squares = (samples.double() - references.double()).flatten(1).square().mean(dim=1)
+    return (samples.double() - references.double()).flatten(1).square().mean(dim=1)
+
+
+def error_of(squares: Tensor) -> EndpointError:
+    """The error of samples with these mean squares `(n,)`."""
     value = float(squares.mean().sqrt())
     spread = float(squares.std()) / len(squares) ** 0.5
     return EndpointError(value=value, stderr=spread / (2 * value) if value > 0 else 0.0, squares=squares)
@@ -76,31 +87,39 @@ def compare(
     info: ModelInfo,
     schedules: Mapping[tuple[str, int], Schedule],
     reference: Teacher | Tensor,
+    journal: Journal = BLANK,
 ) -> Generator[Progress, None, dict[tuple[str, int], dict[str, EndpointError]]]:
     """Errors of each schedule, named `schedule`, and of every baseline grid at equal NFE, on the same noises.
 
-    `reference` is the teacher, or the end points that it would reach.
+    `reference` is the teacher, or the end points that it would reach. Each batch of the teacher's and each grid is a
+    piece of the journal.
     """
     names = names_for(info)
     taught = info.cost * reference.calls if isinstance(reference, Teacher) else 0
     total = len(latents) * (taught + sum((1 + len(names)) * nfe for _, nfe in schedules))
     yield Progress(done=0, total=total)
-    done = len(latents) * taught
+    done, reached = 0, []
     if isinstance(reference, Teacher):
-        walk = sample_steps(fields, latents, reference.sigmas(info), SOLVERS[reference.solver])
-        references = yield from shifted(walk, 0, total, worth=done)
-    else:
-        references = reference
+        solver, sigmas = SOLVERS[reference.solver], reference.sigmas(info)
+        for index, some in enumerate(latents.split()):
+            walk = journal.once(f"teacher-{index}", sample_steps(fields, some, sigmas, solver))
+            reached.append((yield from shifted(walk, done, total, worth=taught * len(some))))
+            done += taught * len(some)
+    references = torch.cat(reached) if isinstance(reference, Teacher) else reference
     errors: dict[tuple[str, int], dict[str, EndpointError]] = {}
-    for (solver, nfe), schedule in schedules.items():
+    for (rule, nfe), schedule in schedules.items():
         grids = {name: tuple(grid_for(name, schedule.steps, info).tolist()) for name in names}
-        errors[solver, nfe] = {}
+        errors[rule, nfe] = {}
         for name, sigmas in {"schedule": schedule.sigmas, **grids}.items():
-            walk = sample_steps(fields, latents, sigmas, find_solver(solver))
-            reached = yield from shifted(walk, done, total, worth=len(latents) * nfe)
-            errors[solver, nfe][name] = endpoint_error(reached, references)
+            walk = _differences(sample_steps(fields, latents, sigmas, find_solver(rule)), references)
+            piece = journal.once(f"{rule}-{nfe}-{name}", walk)
+            errors[rule, nfe][name] = error_of((yield from shifted(piece, done, total, worth=len(latents) * nfe)))
             done += len(latents) * nfe
     return errors
+
+
+def _differences(walk: Generator[Steps, None, Tensor], references: Tensor) -> Generator[Steps, None, Tensor]:
+    return mean_squares((yield from walk), references)
 
 
 def as_evaluation(errors: Mapping[str, EndpointError], *, seed: int, teacher: Teacher) -> Evaluation:

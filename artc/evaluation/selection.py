@@ -3,18 +3,23 @@
 The learned schedules are held against the hand-made grids on noises of the trajectory bank, whose end points are known
 already. One that loses gives way to the grid that beats it by most, refined. The noises of the final check play no part
 in it.
+
+A search asks for the error of one grid after another, and takes most of the time. What it asks depends on nothing but
+the answers, so its state is the list of them: a search that was cut off is run again on those it had got.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from artc.artifact import Coordinate, ModelInfo, Schedule
 from artc.evaluation.endpoint import EndpointError, endpoint_error
+from artc.journal import BLANK, Journal, Snapshots
 from artc.learning.methods import certificate_of
 from artc.learning.objective import Energy
 from artc.learning.refining import TRIALS, most_trials, refine
@@ -46,6 +51,7 @@ def refine_losers(
     coordinate: Coordinate,
     held_out: Energy,
     trials: int = TRIALS,
+    journal: Journal = BLANK,
 ) -> Generator[Progress, None, Selected]:
     """Refine every schedule that a hand-made grid beats on these latents, whose end points are `ends`.
 
@@ -54,6 +60,7 @@ def refine_losers(
         coordinate: that of the warp, in the model's domain.
         held_out: what the certificate of a refined grid is taken on.
         trials: most grids tried for each free node.
+        journal: each search is a piece of it.
     """
     losers = {}
     for key in schedules:
@@ -68,8 +75,10 @@ def refine_losers(
         def error(grid: Sequence[float], rule: str = solver) -> float:
             return endpoint_error(sample(fields, latents, grid, find_solver(rule)), ends).value
 
-        search = refine(error, grid_for(start, schedule.steps, info).tolist(), coordinate, info.sigma_min, trials)
-        refined = yield from shifted(search, done, total)
+        piece = f"{solver}-{nfe}"
+        asked, begin = answered(error, journal.snapshots(piece)), grid_for(start, schedule.steps, info).tolist()
+        search = refine(asked, begin, coordinate, info.sigma_min, trials)
+        refined = yield from shifted(journal.once(piece, search), done, total)
         done += most_trials(schedule.steps, trials)
         yield Progress(done=done, total=total)
         certificate = certificate_of(refined.sigmas, held_out, info)
@@ -82,3 +91,22 @@ def refine_losers(
             "trials": refined.trials,
         }
     return Selected(schedules=kept, refinements=refinements)
+
+
+def answered(error: Callable[[Sequence[float]], float], snapshots: Snapshots) -> Callable[[Sequence[float]], float]:
+    """The same function for a search that asks the same again: the answers an earlier run got are not made anew."""
+    answers: list[float] = []
+    asked = 0
+
+    def ask(grid: Sequence[float]) -> float:
+        nonlocal asked
+        if not asked:  # not before: a search that is finished asks nothing
+            found = snapshots.latest()
+            answers.extend(found[0]["answers"].tolist() if found else ())
+        if asked == len(answers):
+            answers.append(error(grid))
+            snapshots.put({"answers": np.array(answers)}, {})
+        asked += 1
+        return answers[asked - 1]
+
+    return ask

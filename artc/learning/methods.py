@@ -17,6 +17,7 @@ import numpy as np
 from artc.artifact import Certificate, ModelInfo, Warp
 from artc.artifact.types import Origin
 from artc.errors import InputError, UnknownNameError
+from artc.journal import BLANK, Snapshots
 from artc.learning.actor_critic import LearnerConfig, LearnerUpdate, learn
 from artc.learning.closed_form import closed_form
 from artc.learning.distill import warp_through
@@ -40,6 +41,7 @@ class Task:
         steps: the step counts K that schedules are wanted for.
         fields, latents: the model, unscaled, and the noises of the training trajectories, for a method that walks by
             itself; its calls are counted where the fields are.
+        snapshots: by a name for each run within it, where a method that takes minutes keeps its state.
     """
 
     energy: Energy
@@ -47,6 +49,7 @@ class Task:
     steps: tuple[int, ...] = ()
     fields: Fields | None = None
     latents: Latents | None = None
+    snapshots: Callable[[str], Snapshots] = BLANK.snapshots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -235,3 +235,8 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise DeviceError("This machine or this build of torch has no CUDA.", hint="Use --device cpu, or auto.")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """The name of a GPU, or cpu."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from artc.errors import InputError
+from artc.journal import BLANK, Journal
 from artc.models.score_model import Fields, Latents
 from artc.progress import Progress, shifted
 from artc.sampling.solvers import SOLVERS
@@ -165,17 +166,18 @@ def build_bank(
     nodes: int = 128,
     ends: int = 0,
     batch: int | None = None,
+    journal: Journal = BLANK,
 ) -> Generator[Progress, None, TrajectoryBank]:
     """Walk unit noise `(W, *S)` down the model, yielding progress in denoised values; returns the bank.
 
-    Of the first `ends` trajectories it keeps the end points.
+    Of the first `ends` trajectories it keeps the end points. Each batch is a piece of the journal.
     """
     levels = bank_nodes(sigma_min, sigma_max, nodes)
     batches: list[BankBatch] = []
     done, total = 0, len(latents) * nodes
     yield Progress(done=0, total=total)  # before the first call, which may take long
-    for some in latents.split(batch):
-        walking = walk_batch(fields, some, levels, ends=max(0, ends - done // nodes))
-        batches.append((yield from shifted(walking, done, total)))
+    for index, some in enumerate(latents.split(batch)):
+        walking = journal.once(f"{index}", walk_batch(fields, some, levels, ends=max(0, ends - done // nodes)))
+        batches.append((yield from shifted(walking, done, total, worth=len(some) * nodes)))
         done += len(some) * nodes
     return joined(levels, batches)

@@ -1,0 +1,94 @@
+"""How the results of finished work are kept as arrays and facts, and made again from them, bit for bit.
+
+A stage whose results shall be kept has a line in `CODECS`. Floats in facts are written by Python's shortest digits,
+which read back as the same number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from artc.artifact import Warp
+from artc.artifact.codec import from_document, to_document
+from artc.checkpoints.units import Unit
+from artc.learning.methods import Learned
+from artc.learning.refining import Refined
+from artc.sampling.bank import BankBatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codec:
+    """From a result to its unit, and back to a result whose tensors are on a device."""
+
+    encode: Callable[[Any], Unit]
+    decode: Callable[[Unit, torch.device], Any]
+
+
+def tensor_unit(tensor: Tensor) -> Unit:
+    """One tensor."""
+    return Unit(arrays={"tensor": tensor.cpu().numpy()}, facts={})
+
+
+def tensor_of(unit: Unit, device: torch.device) -> Tensor:
+    """The tensor again."""
+    return _on(unit.arrays["tensor"], device)
+
+
+def batch_unit(batch: BankBatch) -> Unit:
+    """One batch of the trajectory bank."""
+    arrays = {one.name: getattr(batch, one.name) for one in fields(batch)}
+    return Unit(arrays={**arrays, "ends": batch.ends.cpu().numpy()}, facts={})
+
+
+def batch_of(unit: Unit, device: torch.device) -> BankBatch:
+    """The batch again."""
+    arrays: dict[str, Any] = {**unit.arrays, "ends": _on(unit.arrays["ends"], device)}
+    return BankBatch(**arrays)
+
+
+def learned_unit(learned: Learned) -> Unit:
+    """What a method found; its grids are the arrays."""
+    facts = {
+        "warp": to_document(learned.warp),
+        "origin": learned.origin,
+        "config": learned.config,
+        "diagnostics": learned.diagnostics,
+    }
+    return Unit(arrays={str(steps): nodes for steps, nodes in learned.progress.items()}, facts=facts)
+
+
+def learned_of(unit: Unit, _device: torch.device) -> Learned:
+    """The same again."""
+    progress = {int(steps): nodes for steps, nodes in unit.arrays.items()}
+    rest = {name: value for name, value in unit.facts.items() if name != "warp"}
+    return Learned(warp=from_document(Warp, unit.facts["warp"]), progress=progress, **rest)
+
+
+def refined_unit(refined: Refined) -> Unit:
+    """What a search found."""
+    return Unit(arrays={}, facts=asdict(refined))
+
+
+def refined_of(unit: Unit, _device: torch.device) -> Refined:
+    """The same again."""
+    return Refined(**{**unit.facts, "sigmas": tuple(unit.facts["sigmas"])})
+
+
+def _on(array: NDArray[Any], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.array(array)).to(device)
+
+
+CODECS: Mapping[str, Codec] = {
+    "Tensor": Codec(encode=tensor_unit, decode=tensor_of),
+    "BankBatch": Codec(encode=batch_unit, decode=batch_of),
+    "Learned": Codec(encode=learned_unit, decode=learned_of),
+    "Refined": Codec(encode=refined_unit, decode=refined_of),
+}
+"""By the name of the result's class."""
