@@ -125,15 +125,17 @@ class Warp:
             raise BudgetError(f"A grid has at least one step, not {steps}.")
         sigmas = tuple(self._read(k / steps for k in range(steps + 1)))
         if 0 < sigmas[-2] < floor:
-            last = self._clock_at(floor)
+            last = self.clock_at(floor)
             inner = self._read(last * k / (steps - 1) for k in range(steps - 1))
             sigmas = (*inner, floor, 0.0)
         if any(after >= before for before, after in itertools.pairwise(sigmas)):
             raise BudgetError(f"The warp is too steep for {steps} steps: two sigmas coincide.", hint="Use fewer steps.")
         return sigmas
 
-    def _clock_at(self, sigma: float) -> float:
-        """The clock at which the warp reaches a sigma between 0 and sigma_max."""
+    def clock_at(self, sigma: float) -> float:
+        """The clock at which the warp reaches a sigma; InputError for one outside [0, sigma_max]."""
+        if not 0.0 <= sigma <= self.sigma_max:
+            raise InputError(f"sigma must lie in [0, {self.sigma_max:g}], not {sigma!r}.")
         right = next(k for k, node in enumerate(self.sigma) if node <= sigma)
         if right == 0:
             return 0.0

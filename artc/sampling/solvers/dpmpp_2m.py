@@ -17,16 +17,20 @@ from torch import Tensor
 
 from artc.models.score_model import Field
 
-from .solver import Memory, Step
+from .solver import Level, Memory, Step, is_end
 
 
-def step(denoise: Field, x: Tensor, sigma: float, sigma_next: float, memory: Memory = None) -> Step:
+def step(denoise: Field, x: Tensor, sigma: Level, sigma_next: Level, memory: Memory = None) -> Step:
     """One step from sigma to sigma_next < sigma; `memory` is what the step before returned."""
     denoised = denoise(x, sigma)
     guess = denoised
-    if memory is not None and sigma_next > 0.0:
+    if memory is not None and not is_end(sigma_next):
         before, sigma_before = memory
-        ratio = math.log(sigma_before / sigma) / math.log(sigma / sigma_next)
+        ratio = _log(sigma_before / sigma) / _log(sigma / sigma_next)
         guess = denoised + (denoised - before) / (2 * ratio)
     shrink = sigma_next / sigma
     return Step(x=shrink * x + (1 - shrink) * guess, denoised=denoised, memory=(denoised, sigma))
+
+
+def _log(ratio: Level) -> Level:
+    return ratio.log() if isinstance(ratio, Tensor) else math.log(ratio)

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from artc.models.score_model import Field
 
-from .solver import Memory, Step
+from .solver import Level, Memory, Step
 
 
-def step(denoise: Field, x: Tensor, sigma: float, sigma_next: float, memory: Memory = None) -> Step:
+def step(denoise: Field, x: Tensor, sigma: Level, sigma_next: Level, memory: Memory = None) -> Step:
     """One Euler step from sigma to sigma_next < sigma."""
     del memory
     denoised = denoise(x, sigma)

@@ -14,12 +14,12 @@ from torch import Tensor
 from artc.models.score_model import Field
 
 from . import euler
-from .solver import Memory, Step, slope
+from .solver import Level, Memory, Step, is_end, slope
 
 
-def step(denoise: Field, x: Tensor, sigma: float, sigma_next: float, memory: Memory = None) -> Step:
+def step(denoise: Field, x: Tensor, sigma: Level, sigma_next: Level, memory: Memory = None) -> Step:
     """One Runge-Kutta step from sigma to sigma_next < sigma."""
-    if sigma_next == 0.0:
+    if is_end(sigma_next):
         return euler.step(denoise, x, sigma, sigma_next, memory)
     width = sigma_next - sigma
     middle = sigma + 0.5 * width

@@ -14,7 +14,10 @@ from torch import Tensor
 from artc.artifact import BUDGETS
 from artc.models.score_model import Field
 
-Memory = tuple[Tensor, float] | None  # denoised value and sigma of the step before; None at the first
+Level = float | Tensor
+"""A sigma: one for the batch, or for each sample its own, shaped to spread over it, `(B, 1, ...)`."""
+
+Memory = tuple[Tensor, Level] | None  # denoised value and sigma of the step before; None at the first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +29,7 @@ class Step:
     memory: Memory
 
 
-Rule = Callable[[Field, Tensor, float, float, Memory], Step]
+Rule = Callable[[Field, Tensor, Level, Level, Memory], Step]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,11 @@ class Solver:
         return BUDGETS[self.name].order
 
 
-def slope(denoise: Field, x: Tensor, sigma: float) -> Tensor:
+def is_end(sigma: Level) -> bool:
+    """Whether a step ends in 0, as all samples of a batch do at once: their last sigma is the number 0."""
+    return not isinstance(sigma, Tensor) and sigma == 0.0
+
+
+def slope(denoise: Field, x: Tensor, sigma: Level) -> Tensor:
     """dx/dsigma = (x - D(x; sigma)) / sigma, sigma > 0."""
     return (x - denoise(x, sigma)) / sigma
