@@ -1,5 +1,6 @@
 """Paper mode: rollouts through the model against hand-made Euler steps, its three updates, the failures it names."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from artc.artifact import Coordinate
 from artc.errors import InputError
 from artc.learning.dynamic_programming import left_end_costs, optimal_nodes
+from artc.learning.failures import exploited, failures
 from artc.learning.methods import METHODS, Task
 from artc.learning.objective import energy_of, grid_cost, left_end_cost, lower_bound, stiffness_at
 from artc.learning.online import SIZE, Episodes, OnlineModel
@@ -20,8 +22,6 @@ from artc.learning.paper import (
     critic_gradient,
     distilled,
     drawn,
-    exploited,
-    failures,
     increments,
     learn_online,
 )
@@ -187,6 +187,32 @@ def test_an_iteration_depends_on_its_seed_and_on_nothing_else(short):
     runs = [drain(learn_online(problem, config, seed)).progress for seed in (3, 3, 4)]
     np.testing.assert_array_equal(runs[0], runs[1])
     assert (runs[0] != runs[2]).any()
+
+
+class Kept:
+    """Snapshots in memory, from the iteration `until` on no longer written."""
+
+    def __init__(self, until):
+        self.until, self.state = until, None
+
+    def latest(self):
+        return self.state
+
+    def put(self, arrays, facts):
+        if len(arrays["history"]) <= self.until:
+            self.state = arrays, json.loads(json.dumps(facts))
+
+
+@pytest.mark.parametrize("until", [0, 1, 3, 6])
+def test_a_run_goes_on_from_its_snapshot_as_if_it_had_never_stopped(short, until):
+    problem, config = short[4], PaperConfig(iterations=6, warmup=1, distilled=4)
+    whole = drain(learn_online(problem, config, 3))
+    kept, shown = Kept(until), []
+    drain(learn_online(problem, config, 3, kept))
+    again = drain(learn_online(problem, config, 3, kept), shown.append)
+    np.testing.assert_array_equal(again.progress, whole.progress)
+    assert (again.history, again.multiplier) == (whole.history, whole.multiplier)
+    assert [update.done for update in shown] == list(range(until + 1, 7))
 
 
 def test_from_high_noise_the_failures_of_paper_mode_are_named():

@@ -84,18 +84,21 @@ class Trained:
 
 
 class Adam:
-    """Adam's ascent step (Kingma and Ba 1412.6980), on one array."""
+    """Adam's ascent step (Kingma and Ba 1412.6980), on one array.
+
+    `mean` and `square` are the running moments of the gradient after `count` steps: all there is to keep of it.
+    """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self._mean, self._square, self._count = np.zeros(shape), np.zeros(shape), 0
+        self.mean, self.square, self.count = np.zeros(shape), np.zeros(shape), 0
 
     def step(self, gradient: Array, rate: float) -> Array:
         """The change to add to the parameters."""
-        self._count += 1
-        self._mean = 0.9 * self._mean + 0.1 * gradient
-        self._square = 0.99 * self._square + 0.01 * gradient**2
-        mean = self._mean / (1 - 0.9**self._count)
-        square = self._square / (1 - 0.99**self._count)
+        self.count += 1
+        self.mean = 0.9 * self.mean + 0.1 * gradient
+        self.square = 0.99 * self.square + 0.01 * gradient**2
+        mean = self.mean / (1 - 0.9**self.count)
+        square = self.square / (1 - 0.99**self.count)
         return np.asarray(rate * mean / (np.sqrt(square) + 1e-12))
 
 

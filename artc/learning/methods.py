@@ -22,9 +22,10 @@ from artc.learning.actor_critic import LearnerConfig, LearnerUpdate, learn
 from artc.learning.closed_form import closed_form
 from artc.learning.distill import warp_through
 from artc.learning.dynamic_programming import optimal_progress
+from artc.learning.failures import exploited
 from artc.learning.objective import Array, Energy, grid_cost, lower_bound, state_spread, stiffness_at, warp_cost
 from artc.learning.online import OnlineModel
-from artc.learning.paper import OnlineProblem, PaperConfig, clamp_of, exploited, learn_online
+from artc.learning.paper import OnlineProblem, PaperConfig, clamp_of, learn_online
 from artc.learning.rollouts import mean_path
 from artc.models.domains import domain_grid, domain_warp, unscaled_sigma
 from artc.models.score_model import Fields, Latents
@@ -133,7 +134,7 @@ def art_rl_online(task: Task) -> Generator[LearnerUpdate, None, Learned]:
     runs: dict[str, Any] = {}
     for steps in (wanted for wanted in task.steps if wanted > 1):
         problem = OnlineProblem(model=model, latents=task.latents, steps=steps, bound=bound, multiplier=first)
-        trained = yield from learn_online(problem, config, task.seed)
+        trained = yield from learn_online(problem, config, task.seed, task.snapshots(str(steps)))
         progress[steps] = energy.coordinate.progress(high * (1.0 - trained.progress))
         runs[str(steps)] = {
             "failures": [*trained.failures, *exploited(energy, progress[steps])],

@@ -16,14 +16,7 @@ The schedule is distilled from the mean policy: theta averaged over trajectories
 steps end at sigma = 0.
 
 It is here for fidelity and to be measured against; `art-rl` on the trajectory bank is the better learner. What goes
-wrong with it is looked for at the end of each run, and named:
-
-* *left end exploited*: |Q| is charged at the left end of a step only, so that a step may begin where |Q| is small and
-  cross all of it for nothing (`EXPLOITED`). Two forms of this have names of their own:
-* *degenerate jump*: |Q| is tiny at high noise, and one of the first steps goes nearly all the way (`GIANT_JUMP`);
-* *collapse to uniform*: evenly spaced sigmas never visit the low noise where |Q| is large (`NEARLY_UNIFORM`);
-* *budget missed*: nothing but the multiplier holds y(1) at 1, and it may run away (`BUDGET_MISSED`);
-* *state-dependent*: the policy reads the state, and what is distilled is its mean (`STATE_DEPENDENT`).
+wrong with it is in `artc.learning.failures`.
 
 Source: [ART] arXiv 2601.18681, section 4 and algorithm 1; [JZ] Jia and Zhou 2108.06655, 2207.00713. Features, rates,
 batch, lambda = (kappa c)^2, the clamp and the first multiplier, which the papers leave open, are ours.
@@ -31,34 +24,19 @@ batch, lambda = (kappa c)^2, the clamp and the first multiplier, which the paper
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from artc.journal import BLANK, Arrays, Facts, Snapshots
 from artc.learning.actor_critic import Adam, LearnerUpdate
-from artc.learning.dynamic_programming import optimal_progress
-from artc.learning.objective import Array, Energy, grid_cost, stiffness_at
+from artc.learning.failures import failures
+from artc.learning.objective import Array, Energy, stiffness_at
 from artc.learning.online import SIZE, Episodes, OnlineModel
 from artc.models.score_model import Latents
-
-EXPLOITED = 2.0
-"""A schedule whose steps cross so many times the least J_K of any of K steps is cheap at their left ends only."""
-
-GIANT_JUMP = 0.01
-"""A step from above half of sigma_max that ends below this share of it, one of more than two, is degenerate."""
-
-NEARLY_UNIFORM = 0.02
-"""A schedule that differs from the uniform one by less than this share of sigma_max everywhere has collapsed to it."""
-
-BUDGET_MISSED = 0.1
-"""A mean policy that ends so far from sigma = 0, in units of sigma_max, has not met the budget."""
-
-
-STATE_DEPENDENT = 0.1
-"""A variance of theta over trajectories, relative to its squared mean, beyond which its mean is a poor summary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,28 +103,71 @@ class OnlineProblem:
     multiplier: float
 
 
+@dataclass(slots=True, kw_only=True)
+class _State:
+    """What a run consists of between two iterations."""
+
+    gamma: float
+    actor: Array
+    critic: Array
+    ascend_actor: Adam
+    ascend_critic: Adam
+    history: list[LearnerUpdate]
+
+    @classmethod
+    def fresh(cls, gamma: float) -> _State:
+        adams = {name: Adam((SIZE,)) for name in ("ascend_actor", "ascend_critic")}
+        return cls(gamma=gamma, actor=np.zeros(SIZE), critic=np.zeros(SIZE), history=[], **adams)
+
+    def kept(self) -> tuple[dict[str, Array], dict[str, float]]:
+        """The state as arrays and numbers."""
+        adams = (self.ascend_actor, self.ascend_critic)
+        rows = [[update.gap, update.explained_variance, update.gradient_norm] for update in self.history]
+        moments = np.stack([moment for adam in adams for moment in (adam.mean, adam.square)])
+        counts = {"actor_steps": adams[0].count, "critic_steps": adams[1].count}
+        arrays = {"actor": self.actor, "critic": self.critic, "moments": moments, "history": np.array(rows)}
+        return arrays, {"gamma": self.gamma, **counts}
+
+    @classmethod
+    def recalled(cls, arrays: Arrays, facts: Facts, total: int) -> _State:
+        """The state that `kept` made arrays and numbers of."""
+        state = cls.fresh(facts["gamma"])
+        state.actor, state.critic, moments = (
+            np.asarray(arrays[key], dtype=np.float64) for key in ("actor", "critic", "moments")
+        )
+        for adam, place, count in ((state.ascend_actor, 0, "actor_steps"), (state.ascend_critic, 2, "critic_steps")):
+            adam.mean, adam.square, adam.count = moments[place], moments[place + 1], facts[count]
+        for done, (gap, explained, norm) in enumerate(np.asarray(arrays["history"]).tolist(), 1):
+            state.history.append(
+                LearnerUpdate(done=done, total=total, gap=gap, explained_variance=explained, gradient_norm=norm)
+            )
+        return state
+
+
 def learn_online(
-    problem: OnlineProblem, config: PaperConfig, seed: int
+    problem: OnlineProblem, config: PaperConfig, seed: int, snapshots: Snapshots | None = None
 ) -> Generator[LearnerUpdate, None, PaperTrained]:
-    """Train a policy of K steps through the model, yielding progress."""
+    """Train a policy of K steps through the model, yielding progress; go on from the latest of `snapshots`."""
     steps, bound = problem.steps, problem.bound
     spread = config.kappa * bound**0.5
-    actor, critic, gamma = np.zeros(SIZE), np.zeros(SIZE), problem.multiplier
-    ascend_actor, ascend_critic = Adam(actor.shape), Adam(critic.shape)
-    history: list[LearnerUpdate] = []
-    for iteration in range(1, config.iterations + 1):
-        # Drawn anew from its own seed: an iteration needs nothing of those before it but the parameters.
+    snapshots = snapshots or BLANK.snapshots("")
+    left = snapshots.latest()
+    state = _State.recalled(*left, config.iterations) if left else _State.fresh(problem.multiplier)
+    for iteration in range(len(state.history) + 1, config.iterations + 1):
+        # Drawn anew from its own seed: an iteration needs nothing of those before it but the state.
         rng = np.random.default_rng([seed, steps, iteration])
         starts = drawn(problem.latents, rng.integers(len(problem.latents), size=config.episodes))
-        episodes = problem.model.play(starts, actor, rng.standard_normal((steps, config.episodes)), spread)
-        increment, explained = increments(episodes, critic, gamma, spread**2, bound)
+        episodes = problem.model.play(starts, state.actor, rng.standard_normal((steps, config.episodes)), spread)
+        increment, explained = increments(episodes, state.critic, state.gamma, spread**2, bound)
         share = iteration / config.iterations
         cut = 1.0 if share <= 0.5 else 0.3 if share <= 0.8 else 0.05
-        critic = critic + ascend_critic.step(critic_gradient(episodes, increment, bound), config.critic_rate * cut)
+        state.critic = state.critic + state.ascend_critic.step(
+            critic_gradient(episodes, increment, bound), config.critic_rate * cut
+        )
         gradient = actor_gradient(episodes, increment, spread**2)
         if iteration > config.warmup:
-            actor = actor + ascend_actor.step(gradient, config.rate * cut)
-            gamma += config.multiplier_rate * cut * bound * (float(episodes.end.mean()) - 1.0)
+            state.actor = state.actor + state.ascend_actor.step(gradient, config.rate * cut)
+            state.gamma += config.multiplier_rate * cut * bound * (float(episodes.end.mean()) - 1.0)
         update = LearnerUpdate(
             done=iteration,
             total=config.iterations,
@@ -154,11 +175,12 @@ def learn_online(
             explained_variance=explained,
             gradient_norm=float(np.linalg.norm(gradient)) / bound,
         )
-        history.append(update)
+        state.history.append(update)
+        snapshots.put(*state.kept())
         yield update
     some = problem.latents.first(config.distilled)
-    played = problem.model.play(some, actor, np.zeros((steps, len(some))), 0.0)
-    return distilled(played, gamma, tuple(history))
+    played = problem.model.play(some, state.actor, np.zeros((steps, len(some))), 0.0)
+    return distilled(played, state.gamma, tuple(state.history))
 
 
 def increments(episodes: Episodes, critic: Array, gamma: float, lam: float, bound: float) -> tuple[Array, float]:
@@ -204,28 +226,6 @@ def distilled(played: Episodes, multiplier: float, history: tuple[LearnerUpdate,
         history=history,
         failures=tuple(failures(progress, reached, spread)),
     )
-
-
-def failures(progress: Array, reached: float, spread: Array) -> Iterator[str]:
-    """What went wrong with a schedule `(K + 1,)` whose mean policy reached y(1) = `reached`, in words."""
-    steps = len(progress) - 1
-    landing = 1.0 - progress[np.argmax(progress >= 0.5)]
-    if steps > 2 and landing < GIANT_JUMP:
-        yield f"degenerate jump: one step of {steps} goes from high noise to {landing:.2g} of sigma_max"
-    if steps > 1 and np.abs(progress - np.linspace(0.0, 1.0, steps + 1)).max() < NEARLY_UNIFORM:
-        yield "collapse to uniform: low noise, where the cost is, is stepped over and never charged"
-    if not abs(reached - 1.0) <= BUDGET_MISSED:
-        yield f"budget missed: the multiplier let the policy go {reached:.0%} of the way to sigma = 0"
-    if (spread**2).max() > STATE_DEPENDENT:
-        yield f"state-dependent: theta varies by {spread.max():.0%} between trajectories, and only its mean is kept"
-
-
-def exploited(energy: Energy, progress: Array) -> Iterator[str]:
-    """Whether a schedule, in progress of the energy's coordinate, is cheap only where the papers' cost looks."""
-    least = grid_cost(energy, optimal_progress(energy, len(progress) - 1))
-    ratio = grid_cost(energy, progress) / least
-    if ratio > EXPLOITED:
-        yield f"left end exploited: its steps cross {ratio:.1f} times the least cost of {len(progress) - 1} steps"
 
 
 def drawn(latents: Latents, places: NDArray[np.int64]) -> Latents:

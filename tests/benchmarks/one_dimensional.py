@@ -23,9 +23,10 @@ from artc.evaluation.endpoint import Teacher
 from artc.learning.actor_critic import LearnerConfig, learn
 from artc.learning.closed_form import closed_form
 from artc.learning.dynamic_programming import left_end_costs, optimal_nodes, optimal_progress
+from artc.learning.failures import exploited, failures
 from artc.learning.methods import METHODS, Task
 from artc.learning.objective import Array, Energy, energy_of, grid_cost, left_end_cost
-from artc.learning.paper import PaperConfig, clamp_of, exploited, failures
+from artc.learning.paper import PaperConfig, clamp_of
 from artc.learning.rollouts import mean_path
 from artc.models.analytic import GaussianMixture, three_modes
 from artc.models.registry import find
