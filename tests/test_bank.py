@@ -13,7 +13,8 @@ from artc.models.preconditioning import EDM, Preconditioned
 from artc.models.score_model import Latents, Probe
 from artc.models.unet import UNet
 from artc.progress import drain
-from artc.sampling.bank import STATISTICS, TrajectoryBank, bank_nodes, build_bank, joined, walk_batch
+from artc.sampling.bank import TrajectoryBank, bank_nodes, build_bank, joined, walk_batch
+from artc.sampling.statistics import STATISTICS
 from artc.sampling.stiffness import by_difference, by_jvp, by_secant, rms
 
 RANGE = Coordinate(0.002, 80.0)

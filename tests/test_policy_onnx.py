@@ -10,7 +10,7 @@ import artc
 from artc.artifact import writing
 from artc.artifact.policy import FEATURES, INPUTS, IR_VERSION, OPSET, OUTPUT, open_policy, policy_record
 from artc.errors import ArtifactError, InputError, OutputError
-from artc.learning.policy_onnx import policy_onnx
+from artc.learning.state_onnx import policy_onnx
 from tests.golden.example import example
 from tests.policies import trained, wild
 

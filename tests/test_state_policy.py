@@ -8,7 +8,8 @@ from artc.learning.objective import lower_bound, state_gain, warp_cost
 from artc.learning.state_features import data_scale, frame_of, raw_features
 from artc.learning.state_policy import StatePolicy, advance, fresh, roll_out
 from artc.learning.state_training import StateConfig
-from artc.sampling.bank import TrajectoryBank, state_statistics
+from artc.sampling.bank import TrajectoryBank
+from artc.sampling.statistics import state_statistics
 from tests.policies import bank_of, energy_and_warp, held_out_courses, trained, trained_with, wild
 
 SILENT = fresh(4, np.random.default_rng(0))

@@ -27,11 +27,9 @@ from artc.journal import BLANK, Journal
 from artc.models.score_model import Fields, Latents
 from artc.progress import Progress, shifted
 from artc.sampling.solvers import SOLVERS
-from artc.sampling.stiffness import by_secant, rms
+from artc.sampling.statistics import STATISTICS, state_statistics
+from artc.sampling.stiffness import by_secant
 from artc.sampling.trajectories import walk
-
-STATISTICS = ("rms_x", "rms_denoised", "rms_difference", "mean_x", "mean_denoised")
-"""What a bank keeps of the state at a node: root mean squares of x, D and x - D, means of x and D, over the data."""
 
 SKETCH = 128
 """Most numbers m that the sketch of a denoised value has."""
@@ -121,12 +119,6 @@ def walk_batch(
         sketches=torch.stack(sketches, dim=1).cpu().numpy(),
         ends=x[:ends],
     )
-
-
-def state_statistics(x: Tensor, denoised: Tensor) -> Tensor:
-    """The `STATISTICS` of a batch, `(B, *S), (B, *S) -> (B, 5)`."""
-    means = (x.flatten(1).mean(dim=1), denoised.flatten(1).mean(dim=1))
-    return torch.stack([rms(x), rms(denoised), rms(x - denoised), *means], dim=1)
 
 
 def _sketching(dimensions: int) -> Callable[[Tensor], Tensor]:

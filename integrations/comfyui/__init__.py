@@ -1,4 +1,4 @@
-"""Nodes for ComfyUI: ART Schedule, ART Schedule Info and ART Compile.
+"""Nodes for ComfyUI: ART Schedule, ART Schedule Info, ART Compile and ART Policy Sampler.
 
 The code of the nodes is here. What lies in a user's `custom_nodes/artc` is built from `pack/` by `__main__.py`, with a
 copy of the rooms of artc that the nodes need. Nothing of ComfyUI, and no torch, is imported before a node is used.
@@ -7,13 +7,20 @@ copy of the rooms of artc that the nodes need. Nothing of ComfyUI, and no torch,
 from .compile_node import ArtCompile
 from .folders import register
 from .info_node import ArtScheduleInfo
+from .policy_node import ArtPolicySampler
 from .schedule_node import ArtSchedule
 
-NODE_CLASS_MAPPINGS = {"ArtSchedule": ArtSchedule, "ArtScheduleInfo": ArtScheduleInfo, "ArtCompile": ArtCompile}
+NODE_CLASS_MAPPINGS = {
+    "ArtSchedule": ArtSchedule,
+    "ArtScheduleInfo": ArtScheduleInfo,
+    "ArtCompile": ArtCompile,
+    "ArtPolicySampler": ArtPolicySampler,
+}
 NODE_DISPLAY_NAME_MAPPINGS = {
     "ArtSchedule": "ART Schedule",
     "ArtScheduleInfo": "ART Schedule Info",
     "ArtCompile": "ART Compile",
+    "ArtPolicySampler": "ART Policy Sampler",
 }
 
 __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "register"]

@@ -36,7 +36,7 @@ ROOMS = (
     "evaluation/__init__.py",
     "evaluation/endpoint.py",
     "evaluation/selection.py",
-    "learning/*.py",
+    "learning/[!s]*.py",  # but the state_* of a policy: it is trained by the command line
     "models/__init__.py",
     "models/adapters.py",
     "models/conditioning.py",
@@ -52,7 +52,7 @@ ROOMS = (
 
 ALONGSIDE = {
     "schemas": ("__init__.py", "*.json"),
-    "integrations": ("__init__.py", "fitting.py", "samplers.py", "comfyui/*.py"),
+    "integrations": ("__init__.py", "choosing.py", "fitting.py", "samplers.py", "comfyui/*.py", "policy/*.py"),
 }
 """What lies at the top of a clone, and inside artc once it is installed."""
 

@@ -117,7 +117,7 @@ class _Choice:
         """Where the step of each sample ends; `left` is how many steps come after it."""
         import torch
 
-        from artc.sampling.bank import state_statistics
+        from artc.sampling.statistics import state_statistics
         from artc.sampling.stiffness import rms
 
         before, sigma_before = self._before or (denoised, sigma)

@@ -193,8 +193,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(base: Path) -> Iterator[Server]:
-    """ComfyUI with everything that it may write in a folder of `make_base`; stopped however this ends."""
+def serving(base: Path, *libraries: Path) -> Iterator[Server]:
+    """ComfyUI with everything that it may write in a folder of `make_base`; stopped however this ends.
+
+    `libraries` are folders of packages that its Python has besides its own.
+    """
     port, log_file = free_port(), base / "comfyui.log"
     command = [PYTHON, HOSTS / "ComfyUI" / "main.py", "--cpu", "--disable-auto-launch", "--disable-api-nodes"]
     command += ["--listen", "127.0.0.1", "--port", str(port), "--base-directory", base]
@@ -202,7 +205,8 @@ def serving(base: Path) -> Iterator[Server]:
     command += ["--extra-model-paths-config", base / "extra_model_paths.yaml"]
     # Nothing of the tester's environment enters: neither a checkout nor an installed artc may be found by the server.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment = kept | {"PYTHONPATH": str(HERE / "stubs"), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join(map(str, (HERE / "stubs", *libraries)))
+    environment = kept | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     started = time.monotonic()
     with log_file.open("wb") as log:
         process = subprocess.Popen(

@@ -12,7 +12,12 @@ from tests.hosts.comfyui import PYTHON, ROOT, art_schedule, node
 from tests.integrations.made import artifact
 
 MNIST = ROOT / "artifacts" / "mnist" / "mnist.art.json"
-NODES = {"ArtSchedule": "ART Schedule", "ArtScheduleInfo": "ART Schedule Info", "ArtCompile": "ART Compile"}
+NODES = {
+    "ArtSchedule": "ART Schedule",
+    "ArtScheduleInfo": "ART Schedule Info",
+    "ArtCompile": "ART Compile",
+    "ArtPolicySampler": "ART Policy Sampler",
+}
 TRIED = ["euler", "heun", "dpmpp_2m", "dpm_2", "dpm_2_ancestral", "dpmpp_sde", "dpmpp_3m_sde"]
 TRIED += ["ipndm", "deis", "res_multistep", "uni_pc", "uni_pc_bh2"]
 GRID = (20.0, 9.0, 4.0, 1.5, 0.5, 0.1, 0.0)
@@ -50,7 +55,8 @@ def test_comfyui_has_none_of_the_libraries_that_artc_asks_for_and_comfyui_does_n
 def test_the_pack_loads_and_its_nodes_are_listed_by_their_names(comfyui):
     listed = {name: said for name, said in comfyui.ask("/object_info").items() if name.startswith("Art")}
     assert {name: said["display_name"] for name, said in listed.items()} == NODES
-    assert {said["category"] for said in listed.values()} == {"sampling/custom_sampling/schedulers"}
+    places = {name: said["category"].removeprefix("sampling/custom_sampling/") for name, said in listed.items()}
+    assert places == {**dict.fromkeys(NODES, "schedulers"), "ArtPolicySampler": "samplers"}
 
 
 @pytest.mark.parametrize("name", NODES)

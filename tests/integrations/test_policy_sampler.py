@@ -7,38 +7,26 @@ import numpy as np
 import pytest
 import torch
 
-from artc.artifact import Schedule, nfe_of
-from artc.artifact.policy import policy_record
+from artc.artifact import nfe_of
 from artc.errors import BudgetError, DenoiserError, InputError, UnknownNameError
 from artc.integrations.policy import policy_sampler
-from artc.learning.policy_onnx import policy_onnx
-from artc.learning.state_policy import fresh
 from artc.models.analytic import three_modes
 from artc.models.score_model import Latents
 from artc.sampling.solvers import SOLVERS
 from artc.sampling.trajectories import sample as walk_grid
 from tests.golden.example import example
+from tests.integrations.policy_artifacts import artifact_of, learned_artifact, silent_artifact
 from tests.policies import trained, wild
-
-
-def artifact_of(policy, **model):
-    """An artifact that holds one grid of the policy's warp, and the policy."""
-    warp = policy.warp
-    sigmas = warp.baked(5)
-    schedule = Schedule(solver="heun", nfe=9, steps=5, sigmas=sigmas, origin="distilled")
-    info = replace(example().model, **{"sigma_min": 0.002, "sigma_max": warp.sigma_max, **model})
-    record = policy_record(policy_onnx(policy))
-    return example(model=info, schedules=(schedule,), warp=warp, policy=record, stiffness=None)
 
 
 @pytest.fixture(scope="module")
 def learned():
-    return artifact_of(trained().policy)
+    return learned_artifact()
 
 
 @pytest.fixture(scope="module")
 def silent():
-    return artifact_of(replace(trained().policy, weights=fresh(4, np.random.default_rng(0))))
+    return silent_artifact()
 
 
 class Watched:
