@@ -202,9 +202,9 @@ def test_ctrl_c_in_the_middle_of_a_compilation_loses_nothing(tmp_path):
         assert running.stderr.readline().startswith(b"trajectories: ")  # and so the training has begun
         running.send_signal(signal.SIGINT)
         out, err = running.communicate()
-    assert (running.returncode, out, err) == (130, b"", b"Interrupted; nothing was written.\n")
+    assert (running.returncode, out, err) == (130, b"", b"Stopped; continue with the same command and --resume.\n")
     assert path.read_bytes() == b"precious"
-    assert names_in(tmp_path) == ["a.art.json"]
+    assert names_in(tmp_path) == ["a.art.json", "a.art.json.checkpoint"]
 
 
 def on_terminal(*arguments, interrupt_at=None):
@@ -243,9 +243,9 @@ def test_ctrl_c_on_a_terminal_brings_the_cursor_back(tmp_path):
     assert code == 130
     assert cursor_is_shown(shown)
     assert "━" in shown
-    assert plain(shown).endswith("\nInterrupted; nothing was written.\n")
+    assert plain(shown).endswith("\nStopped; continue with the same command and --resume.\n")
     assert "Traceback" not in shown
-    assert names_in(tmp_path) == []
+    assert names_in(tmp_path) == ["a.art.json.checkpoint"]
 
 
 def test_a_terminal_of_eighty_columns_shows_bars_and_the_whole_result(tmp_path):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,12 +26,20 @@ from artc.errors import InputError, OutputError
 from artc.models.published.lock import TakenError, only_one
 
 FINGERPRINT, LOCK = "fingerprint.json", "lock"
+_TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.tmp")
 _LOCKLESS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 def checkpoint_of(output: Path) -> Path:
     """The folder that belongs to an output file."""
     return output.with_name(f"{output.name}.checkpoint")
+
+
+def sweep(output: Path) -> None:
+    """Remove the temporary files of a process that was killed in the moment of writing `output`."""
+    for file in output.parent.iterdir():
+        if file.name.startswith(f".{output.name}.") and _TEMPORARY.fullmatch(file.name[len(output.name) + 1 :]):
+            file.unlink(missing_ok=True)
 
 
 def holds_work(folder: Path) -> bool:
@@ -92,6 +101,13 @@ def first_difference(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return ""
 
 
+def discard(folder: Path) -> None:
+    """Remove a checkpoint, if there is one; raises OutputError when another process holds it."""
+    if folder.is_dir():
+        with _held(folder):
+            _empty(folder)
+
+
 def _fingerprint(folder: Path) -> Any:
     try:
         return json.loads((folder / FINGERPRINT).read_bytes())
@@ -133,13 +149,15 @@ def _shown(leaves: Mapping[str, Any], name: str) -> str:
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """Make the folder and hold its lock; in the end the folder goes, if nothing is in it."""
-    with contextlib.ExitStack() as lock:
-        _take(folder, lock)
-        yield
-    with contextlib.suppress(OSError):
-        if sys.platform == "win32":  # where the lock file outlives the lock; nobody's open file is removed there
-            (folder / LOCK).unlink()
-        folder.rmdir()
+    try:
+        with contextlib.ExitStack() as lock:
+            _take(folder, lock)
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            if sys.platform == "win32":  # where the lock file outlives the lock; an open one cannot be removed there
+                (folder / LOCK).unlink()
+            folder.rmdir()
 
 
 def _take(folder: Path, lock: contextlib.ExitStack) -> None:

@@ -47,7 +47,7 @@ class Units:
             return
         # Scalars of NumPy become Python's; infinities and NaN are written as Python writes them, and read back so.
         facts = json.dumps(unit.facts, default=lambda scalar: scalar.item())
-        arrays = {name: np.ascontiguousarray(array) for name, array in unit.arrays.items()}
+        arrays = {name: np.asarray(array, order="C") for name, array in unit.arrays.items()}
         header = {"facts": facts, "sha256": _checksum(key, facts, arrays)}
         write_whole(self._file(key), save(arrays, header), force=True)
 

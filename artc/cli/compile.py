@@ -23,10 +23,13 @@ from artc.cli.options import (
     parse_nfe,
 )
 from artc.console import Console, show_artifact
-from artc.errors import InputError
+from artc.errors import ArtcError, InputError
 
 if TYPE_CHECKING:
+    from artc.artifact import Artifact
     from artc.models.published.catalogue import Published
+    from artc.models.score_model import ScoreModel
+    from artc.request import Request
 
 
 def compile_command(
@@ -50,6 +53,7 @@ def compile_command(
     precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16, for files and folders.")] = "float32",
     model_arg: ModelArg = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: MODEL.art.json.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a compile that was stopped or killed.")] = False,
     force: Force = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -61,6 +65,7 @@ def compile_command(
     # What can be refused is refused here, most of it before torch is loaded and all before there is work to lose.
     from artc.artifact import steps_for
     from artc.artifact.writing import check_writable
+    from artc.checkpoints.checkpoint import checkpoint_of, holds_work, refuse_unfinished
     from artc.models.published.catalogue import PUBLISHED
     from artc.models.published.store import present
     from artc.models.ranges import Range
@@ -73,13 +78,14 @@ def compile_command(
         for budget in budgets:
             steps_for(name, budget, 1 if guidance is None else 2)
     path = output or Path(default_name(kind, place))
-    check_writable(path, force=force)
+    folder = checkpoint_of(path)
+    if not (resume or force):
+        refuse_unfinished(folder)
+    check_writable(path, force=force or resume)
 
     from artc.evaluation.summary import summary
     from artc.models.score_model import check_precision, pick_device
     from artc.models.sources import load
-    from artc.pipeline import compile_steps
-    from artc.progress import drain
     from artc.request import REFINE, Request
 
     request = Request(
@@ -101,12 +107,58 @@ def compile_command(
     loaded = load(source, where)
     for notice in loaded.notices:
         console.warn(notice)
-    with console.progress() as show:
-        artifact = drain(compile_steps(loaded, request), show)
-    artifact.save(path, force=force)
+    replaced = force and holds_work(folder)  # then the file that is there is an older one
+    finished = finished_before(path, loaded, request) if resume and not replaced else None
+    artifact = finished or compiled(console, path, loaded, request, resume=resume, force=force)
     show_artifact(console, artifact)
-    console.say(f"wrote {path}")
+    console.say(f"{path} was finished already" if finished else f"wrote {path}")
     console.document({"path": str(path), **summary(artifact)})
+
+
+def finished_before(path: Path, model: ScoreModel, request: Request) -> Artifact | None:
+    """The artifact, if it is there already: a kill may come when all is done but the removal of the checkpoint."""
+    from artc.artifact import read
+    from artc.checkpoints.checkpoint import checkpoint_of, discard, sweep
+    from artc.recording import answers
+
+    try:
+        artifact = read(path)
+    except ArtcError:
+        return None
+    if not answers(artifact, model, request):
+        return None
+    discard(checkpoint_of(path))
+    sweep(path)
+    return artifact
+
+
+def compiled(
+    console: Console, path: Path, model: ScoreModel, request: Request, *, resume: bool, force: bool
+) -> Artifact:
+    """Compile and write the artifact, keeping finished work beside it until it is written."""
+    from artc.artifact.writing import check_writable
+    from artc.checkpoints.checkpoint import checkpoint_of, holds_work, opened, sweep
+    from artc.checkpoints.fingerprint import fingerprint
+    from artc.pipeline import compile_steps
+    from artc.progress import drain
+
+    folder = checkpoint_of(path)
+    check_writable(path, force=force)
+    if resume and not holds_work(folder):
+        console.note(f"No unfinished compile lies in {str(folder)!r}: this one begins at the start.")
+    try:
+        with opened(folder, fingerprint(model, request), resume=resume, force=force) as units:
+            if resume or force:
+                sweep(path)
+            with console.progress() as show:
+                artifact = drain(compile_steps(model, request, units), show)
+            artifact.save(path, force=force)
+    except KeyboardInterrupt:
+        if not holds_work(folder):
+            raise
+        console.warn("Stopped; continue with the same command and --resume.")
+        raise SystemExit(130) from None
+    return artifact
 
 
 def default_name(kind: str, place: str) -> str:
