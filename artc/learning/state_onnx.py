@@ -48,18 +48,10 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype=dtype), name))
         return name
 
-    def column(self, value: str) -> str:
-        """`(B,)` as `(B, 1)`."""
-        return self("Unsqueeze", value, self.constant(np.array([1]), np.int64))
-
-    def flat(self, value: str) -> str:
-        """`(B, 1)` as `(B,)`."""
-        return self("Squeeze", value, self.constant(np.array([1]), np.int64))
-
     def table(self, at: str, nodes: Array, values: Array) -> str:
-        """Values `(N, m)` at increasing nodes `(N,)`, read at `(B,)`: `(B, m)`."""
+        """Values `(N, m)` at increasing nodes `(N,)`, read at `(B, 1)`: `(B, m)`."""
         widths = np.diff(nodes)
-        inside = self("Min", self("Max", self("Sub", self.column(at), nodes[:-1]), 0.0), widths)
+        inside = self("Min", self("Max", self("Sub", at, nodes[:-1]), 0.0), widths)
         slopes = np.diff(values, axis=0) / widths[:, None]
         return self("Add", self("MatMul", inside, slopes), values[0])
 
@@ -67,12 +59,14 @@ class _Graph:
         """The same of one column and many nodes, by search: first among every 16th of the nodes, then among 16."""
         first = np.full(-(-(len(nodes) - 1) // GROUP) * GROUP, np.inf)
         first[: len(nodes) - 1] = nodes[:-1]
-        groups, column = first.reshape(-1, GROUP), self.column(at)
-        group = self._count_below(column, groups[1:, 0])
-        member = self._count_below(column, self("Gather", groups[:, 1:], group))
+        groups = first.reshape(-1, GROUP)
+        group = self._count_below(at, groups[1:, 0])
+        member = self._count_below(at, self("Gather", groups[:, 1:], group))
         segment = self("Add", self("Mul", group, self.constant(np.array(GROUP), np.int64)), member)
-        start, value, slope = (self("Gather", table, segment) for table in _lines(nodes, values))
-        return self("Add", value, self("Mul", slope, self("Sub", at, start)))
+        slopes = np.diff(values) / np.diff(nodes)
+        beginnings = values[:-1] - slopes * nodes[:-1]  # exactly 0 in the first segment, which ends in 0
+        beginning, slope = (self("Gather", table[:, None], segment) for table in (beginnings, slopes))
+        return self("Add", beginning, self("Mul", slope, at))
 
     def _count_below(self, column: str, thresholds: str | Array) -> str:
         from onnx import TensorProto
@@ -93,11 +87,6 @@ class _Graph:
         return self("Max", self("Min", value, most), -most)
 
 
-def _lines(nodes: Array, values: Array) -> tuple[Array, Array, Array]:
-    """Start, value there and slope of each segment."""
-    return nodes[:-1], values[:-1], np.diff(values) / np.diff(nodes)
-
-
 def policy_onnx(policy: StatePolicy) -> bytes:
     """The file of a policy; raises InputError where the package `onnx` is not installed."""
     try:
@@ -108,10 +97,12 @@ def policy_onnx(policy: StatePolicy) -> bytes:
         raise InputError("A policy is written with the package onnx, which is not installed.", hint=hint) from None
 
     graph = _Graph()
-    wide = {name: graph("Cast", name, to=onnx.TensorProto.DOUBLE) for name in INPUTS}
-    graph.nodes.append(
-        helper.make_node("Cast", [_next_sigma(graph, policy, wide)], [OUTPUT], to=onnx.TensorProto.FLOAT)
-    )
+    second = graph.constant(np.array([1]), np.int64)
+    joined = graph("Concat", *(graph("Unsqueeze", name, second) for name in INPUTS), axis=1)
+    columns = graph.split(graph("Cast", joined, to=onnx.TensorProto.DOUBLE), sizes=(1,) * len(INPUTS))
+    found = _next_sigma(graph, policy, dict(zip(INPUTS, columns, strict=True)))
+    narrow = graph("Cast", found, to=onnx.TensorProto.FLOAT)
+    graph.nodes.append(helper.make_node("Squeeze", [narrow, second], [OUTPUT], name=OUTPUT))
     made = helper.make_graph(
         graph.nodes,
         "policy",
@@ -139,13 +130,13 @@ def _next_sigma(graph: _Graph, policy: StatePolicy, given: dict[str, str]) -> st
     left, left_before = graph.split(found, 2)
     here, before = (graph("Sub", 1.0, value) for value in (left, left_before))
     seen = _features(graph, policy, given, here, before, scale)
-    hats = graph("Abs", graph("Sub", graph.column(graph("Mul", here, float(HATS - 1))), np.arange(HATS, dtype=float)))
+    hats = graph("Abs", graph("Sub", graph("Mul", here, float(HATS - 1)), np.arange(HATS, dtype=float)))
     value = graph("Concat", *seen, graph("Max", graph("Sub", 1.0, hats), 0.0), axis=1)
     for matrix, vector in policy.weights[:-1]:
         value = graph("Tanh", graph("Add", graph("MatMul", value, matrix), vector))
     matrix, vector = policy.weights[-1]
     value = graph("Add", graph("MatMul", value, matrix), vector)
-    gain = graph.flat(graph("Mul", graph("Tanh", graph("Div", value, BOUND)), BOUND))
+    gain = graph("Mul", graph("Tanh", graph("Div", value, BOUND)), BOUND)
 
     rest = graph("Div", graph("Sub", 1.0, given["clock_next"]), graph("Sub", 1.0, given["clock"]))
     left = graph("Mul", left, graph("Pow", rest, graph("Exp", gain)))
@@ -170,11 +161,11 @@ def _features(
         graph("Div", given["mean_x"], whole),
         graph("Div", given["mean_denoised"], scale),
     )
-    raw = graph("Concat", *map(graph.column, columns), axis=1)
+    raw = graph("Concat", *columns, axis=1)
     tables = np.concatenate([frame.mean, frame.spread, frame.travelled[:, None]], axis=1)
     mean, spread, travelled = graph.split(graph.table(here, knots, tables), sizes=(5, 5, 1))
     state = graph.clipped(graph("Div", graph("Sub", raw, mean), spread), CLIP)
     expected = graph("Sub", travelled, graph.table(before, knots, frame.travelled[:, None]))
-    change = graph("Add", graph("Div", graph.column(given["rms_change"]), scale), SMALL)
+    change = graph("Add", graph("Div", given["rms_change"], scale), SMALL)
     ratio = graph("Log", graph("Div", change, graph("Add", expected, SMALL)))
-    return state, graph.clipped(ratio, CLIP), graph.column(graph("Sub", here, before))
+    return state, graph.clipped(ratio, CLIP), graph("Sub", here, before)

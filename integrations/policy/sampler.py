@@ -117,11 +117,12 @@ class _Choice:
         """Where the step of each sample ends; `left` is how many steps come after it."""
         import torch
 
-        from artc.sampling.statistics import state_statistics
-        from artc.sampling.stiffness import rms
+        from artc.sampling.statistics import root_mean_square, state_statistics
 
         before, sigma_before = self._before or (denoised, sigma)
-        numbers = torch.cat([state_statistics(x, denoised), rms(denoised - before)[:, None]], dim=1)
+        numbers = torch.cat(
+            [state_statistics(x, denoised), root_mean_square((denoised - before).flatten(1))[:, None]], dim=1
+        )
         columns = numbers.float().cpu().numpy().T
         places = (np.full(len(sigma), clock), np.full(len(sigma), clock_next), sigma, sigma_before)
         found = self._session.next_sigma(dict(zip(INPUTS, (*places, *columns), strict=True)))
