@@ -126,7 +126,8 @@ print(json.dumps({"schema": schema["$schema"], "embedded": embedded, "examples":
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["schema"].startswith("https://json-schema.org/")
-    assert {"mnist.safetensors", "mnist.json", "lenet.safetensors", "lenet.json"} <= set(found["embedded"])
+    weights = {f"{name}.safetensors" for name in ("mnist", "lenet", "resnet")}
+    assert weights | {name.replace("safetensors", "json") for name in weights} <= set(found["embedded"])
     assert found["examples"] >= 1
 
 
