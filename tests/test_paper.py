@@ -220,12 +220,13 @@ def test_from_high_noise_the_failures_of_paper_mode_are_named():
     probe, latents = Probe(model), model.latents(64, seed=0)
     bank = drain(build_bank(probe.on, latents, sigma_min=0.002, sigma_max=80.0, batch=64))
     energy = energy_of(bank, Coordinate(0.002, 80.0))
-    found = drain(METHODS["paper"](Task(energy=energy, steps=(1, 2), fields=probe.on, latents=latents)))
+    found = drain(METHODS["paper"](Task(energy=energy, steps=(1, 5), fields=probe.on, latents=latents)))
     assert found.origin == "online"
     assert found.progress[1].tolist() == [0.0, 1.0]
     (run,) = found.diagnostics["paper"].values()
-    assert any(said.startswith("budget missed: the multiplier let the policy go 4") for said in run["failures"])
-    assert found.warp.at(0.5) == pytest.approx(energy.coordinate.sigma(found.progress[2])[1], rel=1e-6)
+    assert run["failures"]
+    assert run["failures"][-1].startswith("left end exploited: its steps cross ")
+    assert found.warp.at(0.4) == pytest.approx(energy.coordinate.sigma(found.progress[5])[2], rel=0.05)
 
 
 def test_paper_mode_without_a_model_is_refused(energies):

@@ -39,7 +39,10 @@ def compile_command(
     ],
     nfe: Annotated[str, typer.Option(help="Denoiser calls per sample, one schedule each, such as 3,9,13.")],
     solver: Annotated[str, typer.Option(help="euler, heun, rk4 or dpmpp_2m; several with commas.")] = "heun",
-    method: Annotated[str, typer.Option(help="art-rl, closed-form or dp.")] = "art-rl",
+    method: Annotated[str, typer.Option(help="art-rl, closed-form, dp or paper.")] = "art-rl",
+    paper: Annotated[
+        bool, typer.Option("--paper", help="--method paper: as the papers state it, online; slow, for comparison.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same artifact.")] = 0,
     device: Device = "auto",
     trajectories: Annotated[int, typer.Option(help="Trajectories to learn from; 128 calls each.")] = 256,
@@ -62,6 +65,8 @@ def compile_command(
     console = Console(json=as_json, quiet=quiet)
     budgets, solvers, chosen = parse_nfe(nfe), parse_names(solver), parse_labels(labels)
     check_seed(seed)
+    if paper and method not in ("art-rl", "paper"):
+        raise InputError(f"--paper is --method paper, and --method {method} was given too.", hint="Give one of them.")
     # What can be refused is refused here, most of it before torch is loaded and all before there is work to lose.
     from artc.artifact import steps_for
     from artc.artifact.writing import check_writable
@@ -83,6 +88,7 @@ def compile_command(
         refuse_unfinished(folder)
     check_writable(path, force=force or resume)
 
+    from artc.evaluation.diagnostics import troubles
     from artc.evaluation.summary import summary
     from artc.models.score_model import check_precision, pick_device
     from artc.models.sources import load
@@ -91,7 +97,7 @@ def compile_command(
     request = Request(
         nfe=budgets,
         solvers=solvers,
-        method=method,
+        method="paper" if paper else method,
         seed=seed,
         trajectories=trajectories,
         labels=chosen,
@@ -111,6 +117,8 @@ def compile_command(
     finished = finished_before(path, loaded, request) if resume and not replaced else None
     artifact = finished or compiled(console, path, loaded, request, resume=resume, force=force)
     show_artifact(console, artifact)
+    for trouble in troubles(artifact.provenance.diagnostics):
+        console.warn(f"{trouble}.")
     console.say(f"{path} was finished already" if finished else f"wrote {path}")
     console.document({"path": str(path), **summary(artifact)})
 

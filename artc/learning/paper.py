@@ -49,7 +49,7 @@ class PaperConfig:
         kappa: exploration, lambda = (kappa c)^2 with c^2 the least cost there is.
         rate: Adam's step for the actor, cut to 0.3 after half of the run and to 0.05 after four fifths.
         critic_rate: the same for the critic.
-        multiplier_rate: a_gamma in units of c^2, cut as the others are.
+        multiplier_rate: a_gamma in units of the first multiplier, cut as the others are.
         clamp: |Q| is held above this share of its median over the trajectories.
         distilled: trajectories whose theta is averaged.
     """
@@ -60,7 +60,7 @@ class PaperConfig:
     kappa: float = 0.15
     rate: float = 0.01
     critic_rate: float = 0.03
-    multiplier_rate: float = 0.06
+    multiplier_rate: float = 0.01
     clamp: float = 1e-3
     distilled: int = 64
 
@@ -167,7 +167,7 @@ def learn_online(
         gradient = actor_gradient(episodes, increment, spread**2)
         if iteration > config.warmup:
             state.actor = state.actor + state.ascend_actor.step(gradient, config.rate * cut)
-            state.gamma += config.multiplier_rate * cut * bound * (float(episodes.end.mean()) - 1.0)
+            state.gamma += config.multiplier_rate * cut * abs(problem.multiplier) * (float(episodes.end.mean()) - 1.0)
         update = LearnerUpdate(
             done=iteration,
             total=config.iterations,
