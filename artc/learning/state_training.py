@@ -111,7 +111,8 @@ def learn_policy(
 
     Args:
         energy: of this bank, `energy_of(bank, coordinate)`.
-        warp: the distilled clock of these trajectories, unscaled.
+        warp: the clock that the policy departs from, unscaled: `closed_form(energy)`, the time-only optimum, or a
+            distilled one. What that one is above the optimum is lost to the policy where the state tells little.
     """
     scale = data_scale(bank)
     courses = courses_of(bank, energy, warp, scale)

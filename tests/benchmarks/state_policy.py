@@ -1,8 +1,9 @@
 """What it is worth to read the state: the cost a policy saves, and whether its samples end nearer to the teacher's.
 
 `share` is the part of the state gain that a policy reaches on held-out trajectories, (J* - J) / (J* - E J*_i), when it
-looks K times. End points are those of the held-out noises, against 64 Heun steps: on the distilled clock, by the
-policy, and by hindsight, each trajectory on the best clock of its own stiffness, which no policy can know.
+looks K times; it departs from the best time-only clock of the training trajectories. End points are those of the
+held-out noises, against 64 Heun steps: on that clock, by the policy, and by hindsight, each trajectory on the best clock
+of its own stiffness, which no policy can know.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from artc.artifact import Coordinate, Warp
 from artc.artifact.policy import INPUTS, open_policy
 from artc.integrations.policy import policy_sampler
 from artc.learning.closed_form import closed_form
-from artc.learning.methods import Task, find_method
 from artc.learning.objective import Energy, energy_of, state_gain
 from artc.learning.state_features import courses_of
 from artc.learning.state_policy import StatePolicy, roll_out
@@ -79,7 +79,7 @@ def one(model: ScoreModel, seed: int) -> dict[str, Any]:
     bank = drain(build_bank(probe.on, latents, nodes=128, **limits))
     training, held_out = bank.split(64)
     energy, unseen = energy_of(training, coordinate), energy_of(held_out, coordinate)
-    warp = drain(find_method("art-rl")(Task(energy=energy, seed=seed))).warp
+    warp = closed_form(energy)
     found, seconds = _trained(training, energy, warp, StateConfig(), seed)
     result: dict[str, Any] = {
         "model": info.name,
