@@ -80,7 +80,9 @@ def main() -> None:
     train, test = (DATASETS[name].images(options.data, split) for split in ("train", "test"))
     distribution = feature_moments(classifier, test)
     ours = figures(classifier, drawn, distribution)
-    real = figures(classifier, normalize(train[: options.samples]), distribution)
+    # A file may hold its images class by class: some of the first would be of one class.
+    some = torch.randperm(len(train), generator=torch.Generator().manual_seed(options.seed))[: options.samples]
+    real = figures(classifier, normalize(train[some]), distribution)
     place = options.folder / f"{name}.json"
     card = json.loads(place.read_text(encoding="utf-8"))
     card["figures"] = {
