@@ -5,7 +5,7 @@ from scipy.integrate import solve_ivp
 
 from artc.errors import InputError
 from artc.learning.objective import lower_bound, state_gain, warp_cost
-from artc.learning.state_features import data_scale, frame_of, raw_features
+from artc.learning.state_features import Frame, data_scale, frame_of, raw_features
 from artc.learning.state_policy import StatePolicy, advance, fresh, roll_out
 from artc.learning.state_training import StateConfig
 from artc.sampling.bank import TrajectoryBank
@@ -79,6 +79,14 @@ def test_a_state_like_the_mean_one_is_all_zeros_and_a_strange_one_is_clipped():
     assert np.abs(seen).max() < 1e-12
     strange = frame.observe(frame.mean[at] + 1e6, np.full(2, 1e9), place, place)
     assert strange[:, :6].tolist() == [[4.0] * 6] * 2
+
+
+def test_a_change_is_told_as_how_much_larger_it_is_than_the_mean_one_by_hand():
+    # L goes evenly from 0 to 8, so that a quarter of the clock is worth 2; the change of 3 at scale 0.5 is one of 6.
+    five = np.ones((5, 5))
+    frame = Frame(scale=0.5, mean=0 * five, spread=five, travelled=np.linspace(0, 8, 5))
+    seen = frame.observe(np.zeros((1, 5)), np.array([3.0]), np.array([0.625]), np.array([0.375]))
+    assert seen[0, 5:] == pytest.approx([np.log(6.001 / 2.001), 0.25])
 
 
 def test_the_scale_of_the_data_is_taken_from_where_the_trajectories_end():

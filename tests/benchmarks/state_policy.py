@@ -2,8 +2,8 @@
 
 `share` is the part of the state gain that a policy reaches on held-out trajectories, (J* - J) / (J* - E J*_i), when it
 looks K times; it departs from the best time-only clock of the training trajectories. End points are those of the
-held-out noises, against 64 Heun steps: on that clock, by the policy, and by hindsight, each trajectory on the best clock
-of its own stiffness, which no policy can know.
+held-out noises, against 64 Heun steps: on that clock, by the policy, and by hindsight, each trajectory on the best
+clock of its own stiffness, which no policy can know.
 """
 
 from __future__ import annotations
