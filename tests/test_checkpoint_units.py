@@ -80,6 +80,20 @@ def test_a_unit_with_any_byte_changed_was_never_written(tmp_path, flip):
         assert units.kept("one") is None, (place, content[place : place + 20])
 
 
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [(b'"shape":[1,2]', b'"shape":[2,1]'), (b'"dtype":"F64"', b'"dtype":"I64"'), (b'"a":{', b'"c":{')],
+)
+def test_an_array_of_the_same_bytes_and_another_form_was_never_written(tmp_path, here, there):
+    units = Units(tmp_path)
+    units.keep("one", SAMPLE)
+    (file,) = tmp_path.iterdir()
+    content = file.read_bytes()
+    assert content.count(here) == 1
+    file.write_bytes(content.replace(here, there))
+    assert units.kept("one") is None
+
+
 def test_a_unit_is_the_answer_to_its_own_key_only(tmp_path):
     units = Units(tmp_path)
     units.keep("one", SAMPLE)
