@@ -31,7 +31,7 @@ from artc.request import Request
 
 from .record import record, show
 
-SETTINGS = ("--model", "mnist", "--nfe", "3,5", "--trajectories", "16", "--device", "cpu")
+SETTINGS = ("--model", "mnist", "--nfe", "3,5", "--trajectories", "32", "--device", "cpu")
 KILLS = 20
 PROGRAM = [sys.executable, str(Path(sysconfig.get_path("scripts")) / "artc"), "compile", *SETTINGS]
 
@@ -116,7 +116,7 @@ def overhead() -> dict[str, Any]:
     model = find("mnist").load(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        drain(compile_steps(model, Request(nfe=(3, 5), trajectories=16), Watched(Path(folder))))
+        drain(compile_steps(model, Request(nfe=(3, 5), trajectories=32), Watched(Path(folder))))
         total = time.perf_counter() - began
     return {"writes": len(sizes), "bytes": sum(sizes), "largest": max(sizes), "seconds": spent, "of_seconds": total}
 
