@@ -16,6 +16,7 @@ from typing import Any, SupportsIndex, TypeVar
 from artc.arguments import whole
 from artc.artifact import Artifact, Coordinate, Created, Schedule, Stiffness, steps_for
 from artc.artifact.codec import check_plain
+from artc.artifact.policy import policy_record
 from artc.checkpoints.checkpoint import opened
 from artc.checkpoints.fingerprint import fingerprint
 from artc.checkpoints.ledger import INTERVAL, Ledger
@@ -26,6 +27,7 @@ from artc.evaluation.selection import refine_losers
 from artc.learning.methods import Task, bake, find_method
 from artc.learning.objective import energy_of, gap, state_gain
 from artc.learning.refining import TRIALS
+from artc.learning.state_record import PolicyFound, check_policy, find_policy
 from artc.models.conditioning import conditioned
 from artc.models.custom import score_model
 from artc.models.domains import domain_sigma, domain_warp, unscaled
@@ -60,6 +62,8 @@ def compile_steps(
     model = conditioned(model, request.labels, request.guidance)
     check_plain(model.record)
     info = model.info
+    if request.policy:
+        check_policy(info)
     fine = Probe(unscaled(model if model.fine is None else replace(model, denoiser=model.fine)))
     probe = Probe(model)
     ledger = Ledger(units=units, probes=(fine, probe), device=model.device, interval=interval)
@@ -79,8 +83,8 @@ def compile_steps(
     bank = yield from _stage("trajectories", walking)
     clock.lap("trajectories")
 
-    coordinate = Coordinate(limits.sigma_min, limits.sigma_max)
-    training, held_out = (energy_of(part, coordinate) for part in bank.split(request.trajectories // 4))
+    coordinate, parts = Coordinate(limits.sigma_min, limits.sigma_max), bank.split(request.trajectories // 4)
+    training, held_out = (energy_of(part, coordinate) for part in parts)
     budgets = {(solver, nfe): steps_for(solver, nfe, info.cost) for solver in request.solvers for nfe in request.nfe}
     task = Task(
         energy=training,
@@ -102,6 +106,12 @@ def compile_steps(
     found, warp = gap(held_out, learned.warp), domain_warp(learned.warp, info)
     clock.lap("distilling")
     yield Update(stage="distilling", done=1, total=1, gap=found)
+
+    policy: PolicyFound | None = None
+    if request.policy:
+        reading = find_policy(*parts, learned.warp, coordinate, request.seed)
+        policy = yield from _stage("policy", ledger.once("policy", reading), found)
+        clock.lap("policy")
 
     refinements: Mapping[str, Any] = {}
     if request.refine and bank.ends is not None:
@@ -144,12 +154,18 @@ def compile_steps(
             state_gain=state_gain(training),
             method="secant",
         ),
+        policy=None if policy is None else policy_record(policy.content),
         provenance=provenance(
             model,
             request,
-            learner=learned.config,
+            learner={**learned.config, **({"policy": policy.config} if policy else {})},
             calls=spent.calls,
-            diagnostics={"gap": found, "refinements": refinements, **learned.diagnostics},
+            diagnostics={
+                "gap": found,
+                "refinements": refinements,
+                **learned.diagnostics,
+                **({"policy": policy.diagnostics} if policy else {}),
+            },
         ),
         created=Created(
             at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -192,6 +208,7 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
     checks: SupportsIndex = 64,
     teacher_steps: SupportsIndex = 64,
     trials: SupportsIndex = TRIALS,
+    policy: bool = False,
     labels: Iterable[SupportsIndex] = (),
     guidance: float | None = None,
     checkpoint: str | Path | None = None,
@@ -237,6 +254,7 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         checks=whole(checks, "number of checks"),
         teacher_steps=whole(teacher_steps, "number of the teacher's steps"),
         trials=whole(trials, "number of trials"),
+        policy=bool(policy),
         labels=tuple(whole(label, "label", least=0) for label in labels),
         guidance=guidance,
     )

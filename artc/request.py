@@ -28,6 +28,7 @@ class Request:
         checks: noises of the final comparison with the baselines, and `teacher_steps` of its reference.
         refine: noises on which a schedule that a hand-made grid beats is refined; 0 leaves it as it was learned.
         trials: most grids tried for each free node of such a schedule.
+        policy: whether a clock that reads the state is learned too, for the file beside the artifact.
         labels: classes or prompts that the samples are drawn from, uniformly; empty for all that the model has.
         guidance: scale of classifier-free guidance, which doubles the calls of every denoised value; None for none.
     """
@@ -42,6 +43,7 @@ class Request:
     teacher_steps: int = 64
     refine: int = REFINE
     trials: int = TRIALS
+    policy: bool = False
     labels: tuple[int, ...] = ()
     guidance: float | None = None
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from artc.artifact import Guidance, Schedule
+from artc.artifact import Guidance, Policy, Schedule
 from artc.evaluation.diagnostics import diagnostic_facts, sparkline
 from artc.evaluation.summary import (
     comparison_table,
@@ -18,7 +18,7 @@ from artc.evaluation.summary import (
 )
 from tests.golden.example import example
 
-NAMES = ("gap", "learning_curve", "explained_variance", "state_spread", "refinements", "paper")
+NAMES = ("gap", "learning_curve", "explained_variance", "state_spread", "refinements", "paper", "policy")
 MEASURED, BARE = example().schedules
 EVALUATION = MEASURED.evaluation[0]
 
@@ -117,6 +117,19 @@ def test_details_show_the_critic_and_how_differently_trajectories_would_be_walke
     assert "band" not in dict(diagnostic_facts(found, None))["spread"]
 
 
+def test_details_say_what_the_policy_reaches():
+    found = {"policy": {"share": {"5": 0.444, "18": 0.666}, "spread": [0.25, 0.75]}}
+    facts = detail_facts(example(provenance=replace(example().provenance, diagnostics=found)))
+    assert ("policy", "of what reading the state could save it saves 44% at 5 steps, 67% at 18 steps") in facts
+    assert ("", "▁█  its speed varies by 50.0% between trajectories") in facts
+    bare = detail_facts(example(provenance=replace(example().provenance, diagnostics={"policy": {"share": {}}})))
+    assert ("policy", "nothing to save") in bare
+    policy = Policy(file="p.art.onnx", sha256="0" * 64, opset=17, inputs=("x",), output="y", features=("z",))
+    told = summary(example(policy=policy, provenance=replace(example().provenance, diagnostics=found)))["policy"]
+    assert told == {"file": "p.art.onnx", **found["policy"]}
+    assert summary(example())["policy"] is None
+
+
 def test_details_name_what_paper_mode_found_wrong():
     runs = {"2": {"failures": ["budget missed: by far"]}, "5": {"failures": []}, "7": 3}
     found = example(provenance=replace(example().provenance, diagnostics={"paper": runs}))
@@ -162,7 +175,7 @@ def test_diagnostics_of_another_program_are_no_obstacle(junk):
     provenance = replace(example().provenance, diagnostics=dict.fromkeys(NAMES, junk))
     assert headline(example(provenance=provenance)) == "powers: 2 schedules by art-rl"
     facts = dict(detail_facts(example(provenance=provenance)))
-    assert not {"critic", "refined", "trouble"} & facts.keys()
+    assert not {"critic", "refined", "trouble", "policy"} & facts.keys()
     assert ("learning" in facts, "spread" in facts) == (junk == [1.0],) * 2
 
 

@@ -20,6 +20,7 @@ from artc.artifact.codec import from_document, to_document
 from artc.checkpoints.units import Unit
 from artc.learning.methods import Learned
 from artc.learning.refining import Refined
+from artc.learning.state_record import PolicyFound
 from artc.sampling.bank import BankBatch
 
 
@@ -81,6 +82,17 @@ def refined_of(unit: Unit, _device: torch.device) -> Refined:
     return Refined(**{**unit.facts, "sigmas": tuple(unit.facts["sigmas"])})
 
 
+def policy_unit(policy: PolicyFound) -> Unit:
+    """A policy and what was measured of it."""
+    content = np.frombuffer(policy.content, dtype=np.uint8)
+    return Unit(arrays={"content": content}, facts={"config": policy.config, "diagnostics": policy.diagnostics})
+
+
+def policy_of(unit: Unit, _device: torch.device) -> PolicyFound:
+    """The same again."""
+    return PolicyFound(content=unit.arrays["content"].tobytes(), **unit.facts)
+
+
 def _on(array: NDArray[Any], device: torch.device) -> Tensor:
     return torch.from_numpy(np.array(array)).to(device)
 
@@ -89,6 +101,7 @@ CODECS: Mapping[str, Codec] = {
     "Tensor": Codec(encode=tensor_unit, decode=tensor_of),
     "BankBatch": Codec(encode=batch_unit, decode=batch_of),
     "Learned": Codec(encode=learned_unit, decode=learned_of),
+    "PolicyFound": Codec(encode=policy_unit, decode=policy_of),
     "Refined": Codec(encode=refined_unit, decode=refined_of),
 }
 """By the name of the result's class."""

@@ -47,6 +47,10 @@ def compile_command(
     device: Device = "auto",
     trajectories: Annotated[int, typer.Option(help="Trajectories to learn from; 128 calls each.")] = 256,
     refine: Annotated[bool, typer.Option(help="Refine a schedule that a hand-made grid beats.")] = True,
+    policy: Annotated[
+        bool,
+        typer.Option("--policy", help="Also learn a clock that reads the state, an ONNX file."),
+    ] = False,
     labels: Labels = "",
     guidance: Annotated[
         float | None, typer.Option(help="Scale of classifier-free guidance; every NFE then counts double.")
@@ -100,6 +104,7 @@ def compile_command(
         method="paper" if paper else method,
         seed=seed,
         trajectories=trajectories,
+        policy=policy,
         labels=chosen,
         guidance=guidance,
         refine=REFINE if refine else 0,

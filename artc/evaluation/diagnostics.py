@@ -22,20 +22,32 @@ BAND = 2.58
 def diagnostic_facts(found: Mapping[str, Any], trajectories: object) -> Iterator[tuple[str, str]]:
     """Names and values of what the diagnostics tell; `trajectories` is the number that was learned from, if known."""
     curve = found.get("learning_curve")
-    if _is_numbers(curve):
+    if is_numbers(curve):
         yield "learning", f"{sparkline(curve)}  gap {curve[0]:.1%} to {curve[-1]:.2%} on the training trajectories"
     explained = found.get("explained_variance")
     if is_number(explained):
         yield "critic", f"foresees {explained:.2%} of the variance of the reward-to-go"
     spread = found.get("state_spread")
-    if _is_numbers(spread):
+    if is_numbers(spread):
         mean = sum(spread) / len(spread)
         band = (
             f"; 99 % band of the mean +-{BAND * mean / math.sqrt(trajectories):.1%}" if is_number(trajectories) else ""
         )
         yield "spread", f"{sparkline(spread)}  the best speed varies by {mean:.1%} between trajectories{band}"
+    yield from _policy(found.get("policy"))
     yield from (("refined", sentence) for sentence in _refinements(found.get("refinements")))
     yield from (("trouble", sentence) for sentence in troubles(found))
+
+
+def _policy(found: object) -> Iterator[tuple[str, str]]:
+    """What the clock that reads the state reaches, by how often it looks, and how differently it walks."""
+    shares = found.get("share") if isinstance(found, Mapping) else None
+    if isinstance(found, Mapping) and isinstance(shares, Mapping) and all(map(is_number, shares.values())):
+        reached = ", ".join(f"{share:.0%} at {looks} steps" for looks, share in shares.items())
+        yield "policy", f"of what reading the state could save it saves {reached}" if reached else "nothing to save"
+        spread = found.get("spread")
+        if is_numbers(spread):
+            yield "", f"{sparkline(spread)}  its speed varies by {sum(spread) / len(spread):.1%} between trajectories"
 
 
 def troubles(found: Mapping[str, Any]) -> Iterator[str]:
@@ -77,5 +89,6 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_numbers(values: object) -> TypeGuard[list[float]]:
+def is_numbers(values: object) -> TypeGuard[list[float]]:
+    """Whether a free value is a list of numbers, not empty."""
     return isinstance(values, list) and bool(values) and all(map(is_number, values))

@@ -39,6 +39,7 @@ def summary(artifact: Artifact) -> dict[str, Any]:
         "gap": made.diagnostics.get("gap"),
         "explained_variance": made.diagnostics.get("explained_variance"),
         "state_spread": made.diagnostics.get("state_spread"),
+        "policy": policy_facts(artifact),
         "trouble": list(troubles(made.diagnostics)),
         "state_gain": None if artifact.stiffness is None else artifact.stiffness.state_gain,
         "made_by": f"artc {made.artc}, torch {made.torch}",
@@ -46,6 +47,14 @@ def summary(artifact: Artifact) -> dict[str, Any]:
         "seconds": dict(artifact.created.seconds),
         "schedules": [schedule_facts(schedule) for schedule in artifact.schedules],
     }
+
+
+def policy_facts(artifact: Artifact) -> dict[str, Any] | None:
+    """The file of the policy, and what was measured of it."""
+    if artifact.policy is None:
+        return None
+    found = artifact.provenance.diagnostics.get("policy")
+    return {"file": artifact.policy.file, **(found if isinstance(found, Mapping) else {})}
 
 
 def schedule_facts(schedule: Schedule) -> dict[str, Any]:

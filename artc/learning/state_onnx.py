@@ -25,6 +25,9 @@ GROUP = 16
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
 
+NO_ONNX = "A policy is written with the package onnx, which is not installed."
+INSTALL = 'Install it: pip install "artc[cpu]".'
+
 
 @dataclass(slots=True)
 class _Graph:
@@ -93,8 +96,7 @@ def policy_onnx(policy: StatePolicy) -> bytes:
         import onnx
         from onnx import helper
     except ImportError:
-        hint = 'Install it: pip install "artc[cpu]".'
-        raise InputError("A policy is written with the package onnx, which is not installed.", hint=hint) from None
+        raise InputError(NO_ONNX, hint=INSTALL) from None
 
     graph = _Graph()
     second = graph.constant(np.array([1]), np.int64)
