@@ -172,6 +172,7 @@ OTHER = {
     "teacher_steps": 17,
     "refine": 0,
     "trials": 7,
+    "policy": True,
     "labels": (1,),
     "guidance": 2.0,
 }
