@@ -109,7 +109,7 @@ def compile_steps(
 
     policy: PolicyFound | None = None
     if request.policy:
-        reading = find_policy(*parts, learned.warp, coordinate, request.seed)
+        reading = find_policy(*parts, coordinate, request.seed)
         policy = yield from _stage("policy", ledger.once("policy", reading), found)
         clock.lap("policy")
 

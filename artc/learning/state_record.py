@@ -15,8 +15,9 @@ from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from artc.artifact import Coordinate, ModelInfo, Warp
+from artc.artifact import Coordinate, ModelInfo
 from artc.errors import InputError
+from artc.learning.closed_form import closed_form
 from artc.learning.objective import energy_of
 from artc.learning.state_features import courses_of
 from artc.learning.state_onnx import INSTALL, NO_ONNX, policy_onnx
@@ -49,11 +50,11 @@ def check_policy(info: ModelInfo) -> None:
 
 
 def find_policy(
-    training: TrajectoryBank, held_out: TrajectoryBank, warp: Warp, coordinate: Coordinate, seed: int
+    training: TrajectoryBank, held_out: TrajectoryBank, coordinate: Coordinate, seed: int
 ) -> Generator[StateUpdate, None, PolicyFound]:
-    """Train a policy around a distilled warp and measure it, yielding progress."""
-    config = StateConfig()
-    trained = yield from learn_policy(training, energy_of(training, coordinate), warp, config, seed)
+    """Train a policy around the best time-only clock of the training trajectories and measure it, yielding progress."""
+    config, energy = StateConfig(), energy_of(training, coordinate)
+    trained = yield from learn_policy(training, energy, closed_form(energy), config, seed)
     diagnostics = {
         "stage": trained.stage,
         "saved_on_those_set_aside": trained.saved,
