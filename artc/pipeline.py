@@ -225,6 +225,7 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         refine: move the nodes of a schedule that a hand-made grid beats, on at most 64 of these noises and trying at
             most `trials` grids for each node.
         checks: noises on which the result is compared with a teacher of `teacher_steps` Heun steps.
+        policy: also learn a clock that reads the state; it is written beside the artifact as an ONNX file.
         labels: classes to compile for, drawn uniformly; all of them when left out.
         guidance: scale w of classifier-free guidance, D_u + w (D_c - D_u).
         checkpoint: a folder for finished work, from which the same call goes on after it was killed. It is left to the

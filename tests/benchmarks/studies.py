@@ -34,6 +34,57 @@ J_K of the grid over J*, on trajectories held out.
 
 The bank took {bank_calls:,} calls for all K, paper mode {paper_calls:,}: {ratio:.1f} times as many. `{command}`"""
 
+FRECHET = """## Frechet distance on `{model}`
+
+Of {samples:,} samples to {reference}, in the features of the embedded classifier, mean over seeds and their standard
+deviation in brackets; every grid of a seed starts from the same noises. `art-rl` is the plain learned warp, nothing
+refined. {cells} of {of} cells are measured. For comparison: {samples:,} test digits are at {floor:.2f}, and samples of
+{teacher_calls} calls at {teacher}.
+
+{table}
+
+`{command}`"""
+
+TRANSFER = """## Transfer
+
+End-point error against {teacher_steps} Heun steps, {noises} noises, lower is better; the lowest of each row is bold.
+
+**Other data.** The warp of one model on the other.
+
+{across_data}
+
+**Other numbers of steps.** One schedule of 18 steps, read again from its warp, or resampled from its list alone as the
+papers do; beside what is learned, or found by dynamic programming, for that K.
+
+{other_steps}
+
+**Other solvers.** A schedule refined for Heun under other solvers; beside the one refined for each.
+
+{other_solvers}
+
+`{command}`"""
+
+STATE_POLICY = """## Reading the state
+
+The part of the state gain (what clocks that know each trajectory could save of J) that a policy reaches on {held_out}
+trajectories held out, by how often it looks; and RMS end-point error of its samples, against the best time-only clock
+and against hindsight, each trajectory on the best clock of its own. Means over {seeds} seeds.
+
+{shares}
+
+{ends}
+
+The policy ends nearer to the teacher in {better} of {cells} cells by more than two standard errors, and further in
+{worse}: reading the state lowers the cost that the papers minimise, and its samples are {verdict}.
+
+A step of the policy costs {graph:.2f} ms of one CPU thread for a batch of {batch}, {whole:.2f} ms with the statistics
+of the state, on the slowest of these models. `{command}`"""
+
+RESUME = """## Killed and resumed
+
+`artc {settings}`, killed by SIGKILL at {kills} moments spread over its whole duration and continued with `--resume`:
+{equal_digests} of {kills} ended with the digest of the undisturbed run. `{command}`"""
+
 
 def one_dimensional() -> str:
     """W2 of every grid, the learners against the optimum of what they minimise, and what paper mode reports."""
@@ -93,6 +144,85 @@ def paper_mode() -> str:
     return PAPER_MODE.format(table=table, ratio=result["paper_calls"] / result["bank_calls"], **result)
 
 
+def frechet() -> str:
+    """Distances of every grid, and how often the learned one is nearer."""
+    result = load("frechet")
+    names = list(dict.fromkeys(name for row in result["results"] for name in row["grids"]))
+    rows = []
+    for row in result["results"]:
+        found = [row["grids"].get(name, {"mean": None}) for name in names]
+        lowest = min(one["mean"] for one in found if one["mean"] is not None)
+        rows.append([row["solver"], str(row["nfe"]), *(distance(one, lowest) for one in found)])
+    floor, teacher = result.pop("test_digits")["frechet"], result.pop("teacher")["mean"]
+    said = "-" if teacher is None else f"{teacher:.2f}"
+    table = markdown(["solver", "calls", *names], rows)
+    return FRECHET.format(**{**result, "floor": floor, "teacher": said, "table": table})
+
+
+def distance(found: Mapping[str, Any], lowest: float) -> str:
+    """A mean with its spread, bold when it is the lowest."""
+    if found["mean"] is None:
+        return "-"
+    mark = "**" if found["mean"] == lowest else ""
+    return f"{mark}{found['mean']:.2f}{mark}" + ("" if found["std"] is None else f" ({found['std']:.2f})")
+
+
+def transfer() -> str:
+    """The three tables of schedules that are used where they were not compiled for."""
+    result = load("transfer")
+    names = ("across_data", "other_steps", "other_solvers")
+    return TRANSFER.format(**{**result, **{name: error_table(result[name]) for name in names}})
+
+
+def error_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """A row for each model, solver and NFE; a column for each grid."""
+    names = list(dict.fromkeys(name for row in results for name in row["grids"]))
+    rows = []
+    for row in results:
+        lowest = min(facts["error"] for facts in row["grids"].values())
+        cells = [row["grids"][name]["error"] for name in names]
+        bold = [f"**{value:.3f}**" if value == lowest else f"{value:.3f}" for value in cells]
+        rows.append([f"`{row['model']}`", row["solver"], str(row["nfe"]), *bold])
+    return markdown(["model", "solver", "calls", *names], rows)
+
+
+def state_policy() -> str:
+    """Shares of the state gain, end points, and what a step costs."""
+    result = load("state_policy")
+    runs = [run for run in result["results"] if run["share"]]
+    kinds = ("time_only", "policy", "hindsight")
+    shares, ends = [], []
+    for model in unique(runs, "model"):
+        some = [run for run in runs if run["model"] == model]
+        gain = f"{mean(run['state_gain'] for run in some):.1%}"
+        reached = [mean(run["share"][looks] for run in some) for looks in some[0]["share"]]
+        shares.append([f"`{model}`", gain, *(f"{value:.0%}" for value in reached)])
+        for place, cell in enumerate(some[0]["endpoint_rms"]):
+            values = [mean(run["endpoint_rms"][place][kind] for run in some) for kind in kinds]
+            ends.append([f"`{model}`", cell["solver"], str(cell["nfe"]), *(f"{value:.4f}" for value in values)])
+    cells = [cell["policy_less_time_only"] / cell["standard_error"] for run in runs for cell in run["endpoint_rms"]]
+    cost = [run["overhead_cpu_ms"] for run in result["results"]]
+    better, worse = sum(cell < -2 for cell in cells), sum(cell > 2 for cell in cells)
+    facts = {
+        "seeds": len(unique(runs, "seed")),
+        "shares": markdown(["model", "state gain", *(f"{looks} looks" for looks in runs[0]["share"])], shares),
+        "ends": markdown(["model", "solver", "calls", "time only", "policy", "hindsight"], ends),
+        "graph": max(one["graph"] for one in cost),
+        "whole": max(one["with_statistics"] for one in cost),
+        "batch": cost[0]["batch"],
+        "better": better,
+        "worse": worse,
+        "verdict": "the better for it" if better > worse else "none the better for it",
+        "cells": len(cells),
+    }
+    return STATE_POLICY.format(**{**result, **facts})
+
+
+def resume() -> str:
+    """How many of the killed compilations ended with the digest of the undisturbed one."""
+    return RESUME.format(**load("resume"))
+
+
 def spread_of(cells: Iterable[Mapping[str, Any]], steps: int, columns: Sequence[str]) -> list[tuple[float, float]]:
     """Mean and standard deviation of W2 over the seeds, for each grid."""
     some = [cell["w2"] for cell in cells if cell["steps"] == steps]
@@ -114,7 +244,14 @@ def unique(cells: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
     return list(dict.fromkeys(cell[key] for cell in cells))
 
 
-STUDIES: dict[str, Callable[[], str]] = {"one_dimensional": one_dimensional, "paper_mode": paper_mode}
+STUDIES: dict[str, Callable[[], str]] = {
+    "one_dimensional": one_dimensional,
+    "paper_mode": paper_mode,
+    "frechet": frechet,
+    "transfer": transfer,
+    "state_policy": state_policy,
+    "resume": resume,
+}
 
 
 def page() -> str:
