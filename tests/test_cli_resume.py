@@ -144,10 +144,12 @@ def test_ctrl_c_before_anything_is_done_leaves_nothing(tmp_path, interrupted):
     assert names_in(tmp_path) == []
 
 
-def test_unfinished_work_is_not_passed_over(tmp_path, interrupted, finished):
+def test_unfinished_work_is_not_passed_over(tmp_path, interrupted, finished, monkeypatch):
     interrupted(300)
     finished()
-    said = refused(*QUICK)
+    with monkeypatch.context() as early:  # before the model is loaded
+        early.delattr("artc.models.sources.load")
+        said = refused(*QUICK)
     assert f"An unfinished compile lies in '{FOLDER}'. Go on with it with --resume, or start over with --force." in said
     said = refused(*QUICK, "--seed", "1", "--resume")
     assert "is another one: request.seed is 0 there and 1 here." in said
