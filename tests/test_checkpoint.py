@@ -142,8 +142,15 @@ def test_files_of_somebody_else_are_left_alone(tmp_path):
 
 
 def test_temporary_files_of_a_killed_writer_are_swept_and_no_others(tmp_path):
-    others = [".b.json.0123abcd.tmp", ".a.json.tmp", ".a.json.x.tmp", "a.json", ".a.json.0123abcd.tmp.gz"]
-    for name in [".a.json.0123abcd.tmp", *others]:
+    others = [
+        ".a.png.0123abcd.tmp",
+        ".b.json.0123abcd.tmp",
+        ".a.json.tmp",
+        ".a.json.x.tmp",
+        "a.json",
+        ".a.json.0123abcd.tmp.gz",
+    ]
+    for name in [".a.json.0123abcd.tmp", ".a.onnx.0123abcd.tmp", *others]:
         (tmp_path / name).touch()
     sweep(tmp_path / "a.json")
     assert names_in(tmp_path) == sorted(others)

@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from artc.artifact import read
+from artc.learning.state_training import StateConfig
 from tests.cli import artc, names_in, spawn
 from tests.cli import environment as settings
 
@@ -108,25 +110,31 @@ def test_a_compile_killed_twice_ends_with_the_same_artifact(tmp_path):
     assert names_in(tmp_path) == ["apart", NAME]
 
 
-def test_a_kill_between_any_two_changes_on_the_disk_loses_nothing(tmp_path, monkeypatch):
-    command = (*QUICK, "--model-arg", "batch=64")
+@pytest.mark.parametrize(("extra", "early", "late"), [([], 9, 15), (["--policy"], 0, 18)])
+def test_a_kill_between_any_two_changes_on_the_disk_loses_nothing(extra, early, late, tmp_path, monkeypatch):
+    hurried = partial(StateConfig, start=3, iterations=0, judged=1)
+    monkeypatch.setattr("artc.learning.state_record.StateConfig", hurried)
+    command, folder = (*QUICK, "--model-arg", "batch=64", *extra), tmp_path / "new"
     digest = expected(command, tmp_path)
+    files = names_in(tmp_path / "apart")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
     with monkeypatch.context() as living:
         changes = mortal(living, None)
         artc(*command)
-        total = len(changes)
-    Path(NAME).unlink()
-    units = 8  # of the bank, the method, the teacher, the schedule and four grids; each is written in the same way
-    assert total > 3 * units
-    for moment in (*range(9), *range(total - 15, total)):
+    total = len(changes)
+    assert total > 3 * 8  # units, of the bank, the method, the teacher and five grids; each is written in the same way
+    for moment in (*range(early), *range(total - late, total)):
+        for file in folder.iterdir():
+            file.unlink()
         with monkeypatch.context() as dying:
             mortal(dying, moment)
             with pytest.raises(Killed):
                 artc(*command)
         outcome = artc(*command, "--resume", "--json")
         assert (outcome.code, outcome.document["digest"]) == (0, digest), moment
-        assert names_in(tmp_path) == ["apart", NAME]
-        Path(NAME).unlink()
+        assert read(NAME).digest == digest
+        assert names_in(folder) == files
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path, interrupted):

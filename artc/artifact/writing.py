@@ -61,8 +61,13 @@ def named_for(artifact: Artifact, path: str | os.PathLike[str]) -> Artifact:
     policy = artifact.policy
     if policy is None or policy.content is None:
         return artifact
-    file = Path(path).name.removesuffix(".json") + ".onnx"
-    return replace(artifact, policy=replace(policy, file=file)).sealed()
+    return replace(artifact, policy=replace(policy, file=policy_beside(path).name)).sealed()
+
+
+def policy_beside(path: str | os.PathLike[str]) -> Path:
+    """Where the policy of an artifact goes that is written to `path`."""
+    path = Path(path)
+    return path.with_name(path.name.removesuffix(".json") + ".onnx")
 
 
 def write_whole(path: Path, content: bytes, *, force: bool = False) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from artc.artifact.writing import write_whole
+from artc.artifact.writing import policy_beside, write_whole
 from artc.checkpoints.units import SUFFIX, Units
 from artc.errors import InputError, OutputError
 from artc.models.published.lock import TakenError, only_one
@@ -36,10 +36,11 @@ def checkpoint_of(output: Path) -> Path:
 
 
 def sweep(output: Path) -> None:
-    """Remove the temporary files of a process that was killed in the moment of writing `output`."""
-    for file in output.parent.iterdir():
-        if file.name.startswith(f".{output.name}.") and _TEMPORARY.fullmatch(file.name[len(output.name) + 1 :]):
-            file.unlink(missing_ok=True)
+    """Remove the temporary files of a process that was killed while it wrote `output` or the policy beside it."""
+    for path in (output, policy_beside(output)):
+        for file in output.parent.iterdir():
+            if file.name.startswith(f".{path.name}.") and _TEMPORARY.fullmatch(file.name[len(path.name) + 1 :]):
+                file.unlink(missing_ok=True)
 
 
 def holds_work(folder: Path) -> bool:

@@ -149,7 +149,7 @@ def compiled(
     console: Console, path: Path, model: ScoreModel, request: Request, *, resume: bool, force: bool
 ) -> Artifact:
     """Compile and write the artifact, keeping finished work beside it until it is written."""
-    from artc.artifact.writing import check_writable
+    from artc.artifact.writing import check_writable, named_for
     from artc.checkpoints.checkpoint import checkpoint_of, holds_work, opened, sweep
     from artc.checkpoints.fingerprint import fingerprint
     from artc.pipeline import compile_steps
@@ -164,7 +164,7 @@ def compiled(
             if resume or force:
                 sweep(path)
             with console.progress() as show:
-                artifact = drain(compile_steps(model, request, units), show)
+                artifact = named_for(drain(compile_steps(model, request, units), show), path)
             artifact.save(path, force=force)
     except KeyboardInterrupt:
         if not holds_work(folder):
