@@ -82,8 +82,9 @@ of the state, on the slowest of these models. `{command}`"""
 
 RESUME = """## Killed and resumed
 
-`artc {settings}`, killed by SIGKILL at {kills} moments spread over its whole duration and continued with `--resume`:
-{equal_digests} of {kills} ended with the digest of the undisturbed run. `{command}`"""
+`artc compile {settings}`,
+killed by SIGKILL at {kills} moments spread over its whole duration and continued with `--resume`: {equal_digests} of
+{kills} ended with the digest of the undisturbed run. `{command}`"""
 
 
 def one_dimensional() -> str:
