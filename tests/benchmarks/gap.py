@@ -1,4 +1,4 @@
-"""RL gap: J(warp) / J* - 1 on held-out trajectories, for three models and three seeds."""
+"""RL gap: J(warp) / J* - 1 on held-out trajectories, for four models and three seeds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from artc.sampling.bank import build_bank
 
 from .record import record, show
 
-MODELS = ("mnist", "mixture-1d", "mixture-64d")
+MODELS = ("mnist", "cifar10", "mixture-1d", "mixture-64d")
 SEEDS = (0, 1, 2)
 
 

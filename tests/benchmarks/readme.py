@@ -33,8 +33,11 @@ def blocks() -> dict[str, str]:
 def endpoint_table() -> str:
     """Errors of the bundled schedules beside every baseline, the lowest of each row bold."""
     result = load("endpoint")
-    columns = ["solver", "calls", "**compiled**", *GRIDS]
-    rows = [[entry["solver"], str(entry["nfe"]), *error_cells(entry["errors"])] for entry in result["results"]]
+    columns = ["model", "solver", "calls", "**compiled**", *GRIDS]
+    rows = [
+        [f"`{entry['model']}`", entry["solver"], str(entry["nfe"]), *error_cells(entry["errors"])]
+        for entry in result["results"]
+    ]
     return markdown(columns, rows) + f"\n\n{result['noises']} noises, seed {result['seed']}; `{result['command']}`."
 
 
