@@ -225,15 +225,15 @@ def main() -> None:
     if options.frechet and set(data) != set(options.models):
         parser.error(f"--frechet needs --data {' '.join(f'{name}=FILE' for name in options.models)}")
     subjects = {name: Subject(name, settings) for name in options.models}
-    tables: dict[str, list[dict[str, Any]]] = {"data": across_data(subjects, settings)}
-    present("Schedules of one data set on another, end-point error", tables["data"])
+    tables: dict[str, list[dict[str, Any]]] = {"across_data": across_data(subjects, settings)}
+    present("Schedules of one data set on another, end-point error", tables["across_data"])
     if options.frechet:
-        add_distances(tables["data"], subjects, data, options.frechet)
-        present(f"The same, Frechet distance of {options.frechet} samples", tables["data"], "frechet")
-    tables["steps"] = [row for subject in subjects.values() for row in other_steps(subject, settings)]
-    present("Compiled for 18 steps, used at others, end-point error", tables["steps"])
-    tables["solvers"] = [row for subject in subjects.values() for row in other_solvers(subject, settings)]
-    present("Refined for Heun, used under others, end-point error", tables["solvers"])
+        add_distances(tables["across_data"], subjects, data, options.frechet)
+        present(f"The same, Frechet distance of {options.frechet} samples", tables["across_data"], "frechet")
+    tables["other_steps"] = [row for subject in subjects.values() for row in other_steps(subject, settings)]
+    present("Compiled for 18 steps, used at others, end-point error", tables["other_steps"])
+    tables["other_solvers"] = [row for subject in subjects.values() for row in other_solvers(subject, settings)]
+    present("Refined for Heun, used under others, end-point error", tables["other_solvers"])
     if settings == STUDY:
         facts = {name: {"weights": one.info.sha256, "score_evals": one.probe.calls} for name, one in subjects.items()}
         made = {"models": facts, "seed": SEED, "noise_seed": NOISE, "noises": settings.noises}
