@@ -1,4 +1,4 @@
-"""Run every benchmark, the quickest first."""
+"""Run every benchmark but the studies, the quickest first."""
 
 from . import adapters, domains, dynamic_programming, edm_files, endpoint, gap, order, speed
 
