@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from artc.artifact import read
+from artc.artifact import Coordinate, read
 from artc.artifact.policy import open_policy
 from artc.errors import InputError
 from artc.evaluation.endpoint import Teacher
 from artc.integrations.policy import policy_sampler
+from artc.learning.state_record import worth
 from artc.models.registry import find
 from artc.models.score_model import Latents, Probe
 from artc.pipeline import compile as compile_model
@@ -18,6 +19,7 @@ from artc.pipeline import compile_steps
 from artc.progress import drain
 from artc.request import Request
 from tests.cli import artc, names_in
+from tests.policies import bank_of, trained
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,21 @@ def test_its_samples_come_to_the_solution_as_steps_grow(made):
     assert errors[1] < 0.01 < errors[0] < 0.2
 
 
+def test_a_file_in_the_place_of_the_policy_is_refused_before_any_work(tmp_path, monkeypatch):
+    (tmp_path / "m.art.onnx").write_bytes(b"another policy")
+    monkeypatch.setattr("artc.models.sources.load", lambda *_: pytest.fail("there was work to lose"))
+    done = artc("compile", "--model", "gaussian", "--nfe", "5", "--policy", "-o", tmp_path / "m.art.json")
+    assert done.code != 0
+    assert "m.art.onnx' exists already" in done.err
+    assert names_in(tmp_path) == ["m.art.onnx"]
+
+
+def test_where_one_trajectory_is_held_out_there_is_no_share_to_speak_of():
+    found = worth(trained(), bank_of("mixture-1d")[1].part(slice(0, 1)), Coordinate(0.002, 80.0))
+    assert found["share"] == {}
+    assert found["state_gain"] == pytest.approx(0.0, abs=1e-12)
+
+
 def test_no_policy_is_made_unless_it_is_asked_for():
     model = find("mixture-1d").load(torch.device("cpu"))
     plain = drain(compile_steps(model, Request(nfe=(9,), trajectories=16, method="closed-form")))
@@ -89,7 +106,7 @@ def test_a_policy_that_cannot_be_made_is_refused_before_any_work(monkeypatch):
 
 
 def test_the_policy_answers_the_warp_where_the_state_says_nothing(made):
-    """At the first step nothing has been seen, and the answer stays within its bound of the distilled clock."""
+    """At the first step nothing has been seen, and the answer stays within its bound of the warp."""
     artifact = read(made[0])
     session = open_policy(artifact)
     inputs = dict.fromkeys(artifact.policy.inputs, np.zeros(1, dtype=np.float32))

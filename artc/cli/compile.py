@@ -73,7 +73,7 @@ def compile_command(
         raise InputError(f"--paper is --method paper, and --method {method} was given too.", hint="Give one of them.")
     # What can be refused is refused here, most of it before torch is loaded and all before there is work to lose.
     from artc.artifact import steps_for
-    from artc.artifact.writing import check_writable
+    from artc.artifact.writing import check_writable, policy_beside
     from artc.checkpoints.checkpoint import checkpoint_of, holds_work, refuse_unfinished
     from artc.models.published.catalogue import PUBLISHED
     from artc.models.published.store import present
@@ -90,7 +90,8 @@ def compile_command(
     folder = checkpoint_of(path)
     if not (resume or force):
         refuse_unfinished(folder)
-    check_writable(path, force=force or resume)
+    for file in (path, policy_beside(path)) if policy else (path,):
+        check_writable(file, force=force or resume)
 
     from artc.evaluation.diagnostics import troubles
     from artc.evaluation.summary import summary

@@ -70,9 +70,10 @@ def worth(trained: TrainedPolicy, held_out: TrajectoryBank, coordinate: Coordina
     best, known = courses.bounds
     walked = {looks: roll_out(policy.weights, policy.frame, courses, looks) for looks in JUDGED_STEPS}
     speed = walked[max(JUDGED_STEPS)].speed
-    shares = {str(looks): float((best - rolled.costs.mean()) / (best - known)) for looks, rolled in walked.items()}
+    saved = {str(looks): best - float(rolled.costs.mean()) for looks, rolled in walked.items()}
+    worthwhile = best - known > NOTHING_TO_GAIN * best
     return {
         "state_gain": 1.0 - known / best,
-        "share": shares if best - known > NOTHING_TO_GAIN * best else {},
+        "share": {looks: less / (best - known) for looks, less in saved.items()} if worthwhile else {},
         "spread": (speed.std(axis=1) / speed.mean(axis=1)).tolist(),
     }
