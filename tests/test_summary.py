@@ -137,6 +137,20 @@ def test_details_name_what_paper_mode_found_wrong():
     assert summary(found)["trouble"] == ["2 steps: budget missed: by far"]
 
 
+def test_details_show_how_paper_mode_learned_each_number_of_steps():
+    runs = {
+        "2": {"learning_curve": [3.5, -0.25], "explained_variance": 0.5, "spread": 0.125},
+        "5": {"spread": "?"},
+        "7": 3,
+    }
+    facts = list(diagnostic_facts({"paper": runs}, 96))
+    assert facts == [
+        ("learning", "2 steps: █▁  gap 350.0% to -25.00% at left ends"),
+        ("critic", "2 steps: foresees 50.00% of the variance of the reward-to-go"),
+        ("spread", "2 steps: theta varies by 12.5% between trajectories at most"),
+    ]
+
+
 def test_details_say_what_was_asked_of_the_model_and_what_was_not_to_be_had():
     config = {"model": {"sigma_asked": [0.001, 63.0], "labels": [1, 2]}}
     model = replace(example().model, conditioning="class", guidance=Guidance(scale=2.5))
@@ -197,6 +211,7 @@ def test_sparklines_by_hand():
     assert sparkline([5.0]) == "▁"
     assert sparkline([float(k) for k in range(60)], width=4) == "▁▃▆█"  # values 0, 20, 39, 59
     assert len(sparkline([float(k) for k in range(31)])) == 30
+    assert sparkline([1.5e308, -1.5e308, 0.0]) in ("█▁▄", "█▁▅")  # farther apart than the largest number
 
 
 def test_nested_facts_become_dotted_names():

@@ -6,6 +6,9 @@ Diagnostics are free in form: another program may have put anything there, and w
 * `explained_variance`: what share of the variance of the reward-to-go the critic foresees; near 0 it is useless.
 * `state_spread`: along the clock, the standard deviation over trajectories of the speed that is best for each of them,
   relative to its mean. The papers draw it as a band around the mean, 2.58 standard errors to each side for 99 %.
+* `paper`: the same for each number of steps that paper mode learned alone. Its curve is that of the papers' own cost,
+  charged at left ends and with the noise of exploration in it, and may fall below 0; its `spread` is one number, the
+  greatest of the mean policy's along the clock.
 """
 
 from __future__ import annotations
@@ -34,9 +37,24 @@ def diagnostic_facts(found: Mapping[str, Any], trajectories: object) -> Iterator
             f"; 99 % band of the mean +-{BAND * mean / math.sqrt(trajectories):.1%}" if is_number(trajectories) else ""
         )
         yield "spread", f"{sparkline(spread)}  the best speed varies by {mean:.1%} between trajectories{band}"
+    yield from _paper(found.get("paper"))
     yield from _policy(found.get("policy"))
     yield from (("refined", sentence) for sentence in _refinements(found.get("refinements")))
     yield from (("trouble", sentence) for sentence in troubles(found))
+
+
+def _paper(found: object) -> Iterator[tuple[str, str]]:
+    """How paper mode learned each number of steps."""
+    for steps, run in found.items() if isinstance(found, Mapping) else ():
+        if not isinstance(run, Mapping):
+            continue
+        curve, explained, spread = (run.get(name) for name in ("learning_curve", "explained_variance", "spread"))
+        if is_numbers(curve):
+            yield "learning", f"{steps} steps: {sparkline(curve)}  gap {curve[0]:.1%} to {curve[-1]:.2%} at left ends"
+        if is_number(explained):
+            yield "critic", f"{steps} steps: foresees {explained:.2%} of the variance of the reward-to-go"
+        if is_number(spread):
+            yield "spread", f"{steps} steps: theta varies by {spread:.1%} between trajectories at most"
 
 
 def _policy(found: object) -> Iterator[tuple[str, str]]:
@@ -80,8 +98,8 @@ def sparkline(values: list[float], width: int = 30) -> str:
     if len(values) > width:
         values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
     low, high = min(values), max(values)
-    span = high - low or 1.0
-    return "".join(SPARKS[round((value - low) / span * (len(SPARKS) - 1))] for value in values)
+    span = high / 2 - low / 2 or 1.0  # halves: the difference of two large numbers may be none
+    return "".join(SPARKS[round((value / 2 - low / 2) / span * (len(SPARKS) - 1))] for value in values)
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -1,8 +1,8 @@
 """Paper mode: ART-RL as its authors state it, online through the network, one number of steps at a time.
 
-With the rollouts of `artc.learning.online`, V(t, x, y) linear in the features around gamma t + lambda, which is
-what a policy that keeps to the budget gets from the multiplier, V(1, .) = gamma + lambda, and the one-step martingale
-increment
+With the rollouts of `artc.learning.online`, V(t, x, y) linear in the features around gamma t + lambda, which is the
+papers' V(1, .) = gamma + lambda at the end, and before it what the multiplier has yet to pay where progress is that of
+the clock, y = t; and with the one-step martingale increment
 
     delta_k = V_{k+1} - V_k + (-|Q_k| theta_k^2 - gamma theta_k) dt,
 
