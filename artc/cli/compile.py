@@ -12,7 +12,6 @@ from artc.cli.models import fetch
 from artc.cli.options import (
     AsJson,
     Device,
-    Force,
     Labels,
     ModelArg,
     Quiet,
@@ -41,7 +40,10 @@ def compile_command(
     solver: Annotated[str, typer.Option(help="euler, heun, rk4 or dpmpp_2m; several with commas.")] = "heun",
     method: Annotated[str, typer.Option(help="art-rl, closed-form, dp or paper.")] = "art-rl",
     paper: Annotated[
-        bool, typer.Option("--paper", help="--method paper: as the papers state it, online; slow, for comparison.")
+        bool,
+        typer.Option(
+            "--paper", help="--method paper: as the papers state it, online; slow, to compare, with --no-refine."
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same artifact.")] = 0,
     device: Device = "auto",
@@ -61,7 +63,9 @@ def compile_command(
     model_arg: ModelArg = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: MODEL.art.json.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a compile that was stopped or killed.")] = False,
-    force: Force = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Start over unless --resume; replace the output file.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
