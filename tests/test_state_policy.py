@@ -5,9 +5,10 @@ from scipy.integrate import solve_ivp
 
 from artc.errors import InputError
 from artc.learning.objective import lower_bound, state_gain, warp_cost
-from artc.learning.state_features import Frame, data_scale, frame_of, raw_features
+from artc.learning.state_features import Courses, Frame, courses_of, data_scale, frame_of, raw_features
 from artc.learning.state_policy import StatePolicy, advance, fresh, roll_out
-from artc.learning.state_training import StateConfig
+from artc.learning.state_training import JUDGED_STEPS, StateConfig
+from artc.models.analytic import three_modes
 from artc.sampling.bank import TrajectoryBank
 from artc.sampling.statistics import state_statistics
 from tests.policies import bank_of, energy_and_warp, held_out_courses, trained, trained_with, wild
@@ -32,7 +33,7 @@ def walked(policy, steps, rng, batch=7):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 18, 50])
-def test_a_policy_that_says_nothing_walks_the_grid_of_the_distilled_clock(steps):
+def test_a_policy_that_says_nothing_walks_the_grid_of_the_time_only_clock(steps):
     policy = StatePolicy(warp=trained().policy.warp, frame=trained().policy.frame, weights=SILENT)
     found = walked(policy, steps, np.random.default_rng(1))
     for sigmas in found.T:
@@ -104,7 +105,7 @@ def test_a_bank_without_statistics_is_refused():
 
 
 @pytest.mark.parametrize("steps", [3, 10])
-def test_on_the_distilled_clock_a_rollout_costs_what_the_continuous_warp_costs(steps):
+def test_on_the_time_only_clock_a_rollout_costs_what_the_continuous_warp_costs(steps):
     energy, courses = held_out_courses("mixture-1d", trained().policy)
     played = roll_out(SILENT, trained().policy.frame, courses, steps)
     assert played.costs.mean() == pytest.approx(warp_cost(energy, trained().policy.warp), rel=2e-3)
@@ -124,6 +125,48 @@ def test_no_policy_beats_what_is_known_of_each_trajectory_afterwards(seed):
     own = np.sqrt(courses.cells / courses.cells.shape[1]).sum(axis=1) ** 2
     for steps in (2, 9, 60):
         assert (roll_out(policy.weights, policy.frame, courses, steps).costs >= own * (1 - 1e-9)).all()
+
+
+def test_with_its_control_variate_a_reward_is_a_straight_line_in_what_was_drawn():
+    # One stiffness q everywhere: theta^2 q dt becomes mu (2 theta - mu) q dt - spread^2 q dt, and its noise is halved.
+    even = 3.0 * np.linspace(0, 1, 257)[None]
+    courses = Courses(taken=even, raw=np.zeros((1, 257, 5)), sketches=np.zeros((1, 257, 1), dtype=np.float32))
+    frame = Frame(scale=1.0, mean=np.zeros((5, 5)), spread=np.ones((5, 5)), travelled=np.linspace(0, 1, 5))
+    noise = np.random.default_rng(0).standard_normal((4, 50))
+    played = roll_out(SILENT, frame, courses, 4, noise, 0.3, np.zeros(50, dtype=np.int64))
+    found = played.togo[:-1] - played.togo[1:]
+    mean, drawn = played.speed[:3], played.theta[:3]
+    np.testing.assert_allclose(found[:3], -0.75 * (mean * (2 * drawn - mean) + played.spread[:3] ** 2), rtol=1e-9)
+    assert played.togo[3] == pytest.approx(-played.cost[3])
+
+
+def test_what_a_policy_sees_in_training_is_what_a_sampler_would_show_it_there():
+    # Eight of the trajectories that were held out, integrated by another program to where four even looks fall.
+    policy, bank = trained().policy, bank_of("mixture-1d")[1]
+    _, courses = held_out_courses("mixture-1d", policy)
+    seen = roll_out(SILENT, policy.frame, courses, 4, which=np.arange(8)).seen
+    first = bank.statistics[:8, 0, 3]  # in one dimension the mean of x is x
+    sigma, before, last = 80.0, 80.0, None
+
+    def denoised(x, sigma):
+        return three_modes()(torch.from_numpy(x)[:, None], torch.full((len(x),), sigma, dtype=torch.float64)).numpy()[
+            :, 0
+        ]
+
+    for k, sigma in enumerate(policy.warp.grid(4)[:-1]):
+        x = first
+        if k:
+            slope = lambda s, y: (y - denoised(y, s)) / s  # noqa: E731
+            x = solve_ivp(slope, (80.0, sigma), first, rtol=1e-8, atol=1e-8).y[:, -1]
+        clean = denoised(x, sigma)
+        change = np.zeros(8) if last is None else abs(clean - last)
+        statistics = np.stack([abs(x), abs(clean), abs(x - clean), x, clean], axis=1)
+        at, was = (policy.place(np.full(8, each)) for each in (sigma, before))
+        expected = policy.frame.observe(
+            raw_features(np.full(8, sigma), statistics, policy.frame.scale), change, at, was
+        )
+        np.testing.assert_allclose(seen[k], expected, atol=0.1)
+        before, last = sigma, clean
 
 
 # ----------------------------------------------------------------------------------------- the training
@@ -148,7 +191,7 @@ def test_actor_critic_alone_finds_a_part_of_it():
     assert saved(result) > 0.1
 
 
-def test_where_all_trajectories_are_alike_the_distilled_clock_is_kept():
+def test_where_all_trajectories_are_alike_the_time_only_clock_is_kept():
     result = trained_with("gaussian", StateConfig(start=60, iterations=20, judged=20))
     assert (result.stage, result.saved) == ("time-only", 0.0)
     assert walked(result.policy, 5, np.random.default_rng(0))[:, 0] == pytest.approx(
@@ -164,10 +207,18 @@ def test_the_same_seed_gives_the_same_policy_and_another_seed_another():
     assert flat[0].tolist() != flat[2].tolist()
 
 
-def test_the_frame_comes_from_the_trajectories_that_gradients_see():
-    bank = bank_of("mixture-1d")[0]
-    _, courses = held_out_courses("mixture-1d", trained().policy)
-    assert frame_of(courses, data_scale(bank)).mean.tolist() != trained().policy.frame.mean.tolist()
+def test_the_frame_comes_from_three_quarters_of_the_trajectories_and_the_choice_from_the_others():
+    bank, (energy, warp), found = bank_of("mixture-1d")[0], energy_and_warp("mixture-1d"), trained()
+    courses = courses_of(bank, energy, warp, data_scale(bank))
+    frame = frame_of(courses.part(slice(0, 108)), data_scale(bank))
+    assert found.policy.frame.mean.tolist() == frame.mean.tolist()
+    assert found.policy.frame.travelled.tolist() == frame.travelled.tolist()
+    judging = courses.part(slice(108, None))
+    costs = [
+        [roll_out(weights, frame, judging, steps).costs.mean() for steps in JUDGED_STEPS]
+        for weights in (found.policy.weights, SILENT)
+    ]
+    assert found.saved == pytest.approx(1 - np.mean(np.divide(*costs)), rel=1e-9)
 
 
 @pytest.mark.parametrize("settings", [{"width": 0}, {"kappa": 0.0}, {"set_aside": 1.0}, {"judged": 0}])

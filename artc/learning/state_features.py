@@ -14,7 +14,7 @@ and the seventh how long that step was, z - z_before. The stiffness that a clock
 sigma, so the sixth is the one that tells most; it comes for nothing with the calls that a solver makes anyway, one step
 late. At the first step there is none: D_before = D, and both are 0.
 
-Places are given as z, the clock of the distilled warp: z = 0 at sigma_max and 1 at 0.
+Places are given as z, the clock of the warp that the policy departs from: z = 0 at sigma_max and 1 at 0.
 
 Source: [ART] 2607.02137 says that a policy reads features of the state and not which; these are ours.
 """
@@ -125,7 +125,7 @@ def data_scale(bank: TrajectoryBank) -> float:
 
 
 def courses_of(bank: TrajectoryBank, energy: Energy, warp: Warp, scale: float) -> Courses:
-    """Read a bank, and its energy, off at equally spaced clocks of a distilled warp."""
+    """Read a bank, and its energy, off at equally spaced clocks of a warp."""
     if bank.statistics is None or bank.sketches is None:
         raise InputError("This bank kept no statistics of the states.", hint="Walk it again with `build_bank`.")
     sigma = warp.at(np.linspace(0.0, 1.0, CELLS + 1))

@@ -1,6 +1,6 @@
-"""A clock that reads the state: the distilled clock, hurried or held back by what the trajectory looks like.
+"""A clock that reads the state: a time-only clock, hurried or held back by what the trajectory looks like.
 
-Let z be the place in the time of the distilled warp, r = 1 - z what is left of it, and s = 1 - t what is left of the
+Let z be the place in the time of that clock's warp, r = 1 - z what is left of it, and s = 1 - t what is left of the
 sampler's own clock. The policy's speed is
 
     mu = dz/dt = (r / s) exp g(z, features),        g = b tanh(net / b),      |g| < b,
@@ -10,7 +10,7 @@ time-only clock is h = 0. Held at one g, a step from t to t' is solved exactly:
 
     r' = r (s' / s)^(exp g)                                   sigma' = warp(1 - r').
 
-So g = 0 walks the distilled grid, sigma_k = warp(k / K), at every K; the budget is met by construction, because s' = 0
+So g = 0 walks the time-only grid, sigma_k = warp(k / K), at every K; the budget is met by construction, because s' = 0
 gives r' = 0 whatever g is; and no step can overshoot. A policy need not know t: with the budget met in this way the
 best g of a trajectory depends on where it is alone, log of (mean of sqrt(q) over what is left / sqrt(q) here).
 
@@ -35,7 +35,7 @@ from artc.learning.state_features import Courses, Frame, raw_features
 
 HATS = 12
 BOUND = 1.5
-"""b: a step is at most 4.5 times as fast, or as slow, as the distilled clock's."""
+"""b: a step is at most 4.5 times as fast, or as slow, as the time-only clock's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class StatePolicy:
     """A trained policy: plain arrays, and everything that a sampler needs.
 
     Attributes:
-        warp: the distilled clock, on the unscaled path.
+        warp: the time-only clock that it departs from, on the unscaled path.
         frame: what the features are measured against.
         weights: matrix and vector of each layer, `(in, out)` and `(out,)`.
     """
@@ -97,12 +97,12 @@ def network_inputs(seen: Array, place: Array) -> Array:
 
 
 def advance(left: Array, clock: Array, clock_next: Array, gain: Array) -> Array:
-    """r' = r (s' / s)^(exp g): what is left of the distilled clock after a step."""
+    """r' = r (s' / s)^(exp g): what is left of the time-only clock after a step."""
     return np.asarray(left * ((1.0 - clock_next) / (1.0 - clock)) ** np.exp(gain))
 
 
 def fresh(width: int, rng: np.random.Generator) -> tuple[tuple[Array, Array], ...]:
-    """Layers of a network whose g is 0 everywhere: the distilled clock itself."""
+    """Layers of a network whose g is 0 everywhere: the time-only clock itself."""
     sizes = (len(FEATURES) + HATS, width, width)
     hidden = [
         (rng.uniform(-1, 1, (size, out)) / np.sqrt(size), rng.uniform(-1, 1, out) / np.sqrt(size))
@@ -137,6 +137,11 @@ class StateRollouts:
         """Of whole episodes, `(B,)`."""
         return np.asarray(self.cost.sum(axis=0))
 
+    @property
+    def togo(self) -> Array:
+        """Reward of each step and all after it: minus the cost, with the control variate added."""
+        return np.asarray((self.variate - self.cost)[::-1].cumsum(axis=0)[::-1])
+
 
 def roll_out(
     weights: tuple[tuple[Array, Array], ...],
@@ -149,7 +154,7 @@ def roll_out(
 ) -> StateRollouts:
     """Play an episode on each of the trajectories `which` (all of them): on its mean, or with noise `(K, B)`.
 
-    K is how often the policy looks. Between two looks a place moves evenly in z, so that on the distilled clock, g = 0,
+    K is how often the policy looks. Between two looks a place moves evenly in z, so that on the time-only clock, g = 0,
     an episode costs what the continuous warp costs, at any K; what K changes is what is known, and when.
 
     The rules are those of `artc.learning.rollouts`: spread exploration / sqrt|Q|, at most half of the mean; the

@@ -1,12 +1,12 @@
 """How the policy that reads the state is trained: on the bank, without another call of the model.
 
-First a start by hindsight. For K steps at the distilled places z_k the features of a trajectory do not depend on the
-policy, which only says how much clock it spends on each step: s_{k+1} = s_k (r_{k+1} / r_k)^exp(-g_k). The cost
+First a start by hindsight. For K steps at the time-only places z_k = k / K the features of a trajectory do not depend
+on the policy, which only says how much clock it spends on each step: s_{k+1} = s_k (r_{k+1} / r_k)^exp(-g_k). The cost
 
     sum_k (z_{k+1} - z_k) A_i(z_k, z_{k+1}) / (s_k - s_{k+1}),      A_i the energy of trajectory i there,
 
 is then a plain function of the g_k, and its gradient is taken for all trajectories at once. Its least value over all g
-is what the hindsight of 2.7 would give; over functions of the features it is the best that they allow.
+is that of clocks which know each trajectory to its end; over functions of the features it is the best that they allow.
 
 Then actor-critic, with what the start leaves out: that another g is another place. An episode follows one trajectory,
 on K steps, K drawn anew in each iteration; theta ~ N(mu, lambda / |Q|) with lambda = (kappa c)^2; reward-to-go with the
@@ -14,8 +14,8 @@ control variate, as in `artc.learning.actor_critic`. The critic V = -(R_i^2 / s)
 episode, what is left of the integral of sqrt|Q| along its trajectory. A baseline may know what the actor does not: it
 shifts no gradient, and takes out what the episode's trajectory, and not its actions, decided.
 
-After each stage the policy is held against the distilled clock on trajectories set aside from training, and the best
-one so far is kept, the distilled clock itself among them.
+After each stage the policy is held against the time-only clock on trajectories set aside from training, and the best
+one so far is kept, the time-only clock itself among them.
 
 Source: [JZ] 2111.11232 for the policy gradient; Pinto et al. 1710.06542 for a critic that knows more than the actor;
 the rest is ours.
@@ -93,7 +93,7 @@ class TrainedPolicy:
     """The best policy found, and how it was found.
 
     Attributes:
-        saved: relative cost saved on the trajectories set aside, mean over `JUDGED_STEPS`; 0 for the distilled clock.
+        saved: relative cost saved on the trajectories set aside, mean over `JUDGED_STEPS`; 0 for the time-only clock.
         stage: which stage made it: "time-only", "start" or "actor-critic".
         history: (stage, iteration, saved) each time it was judged.
     """
@@ -107,7 +107,7 @@ class TrainedPolicy:
 def learn_policy(
     bank: TrajectoryBank, energy: Energy, warp: Warp, config: StateConfig, seed: int
 ) -> Generator[StateUpdate, None, TrainedPolicy]:
-    """Train a policy around a distilled warp on the training part of a bank, yielding progress.
+    """Train a policy around a time-only warp on the training part of a bank, yielding progress.
 
     Args:
         energy: of this bank, `energy_of(bank, coordinate)`.
@@ -188,13 +188,12 @@ def _actor_critic(
         which = rng.integers(len(courses), size=config.episodes)
         noise = rng.standard_normal((steps, config.episodes))
         played = roll_out(_arrays(actor), frame, courses, steps, noise, config.kappa * bound**0.5, which)
-        togo = -(played.cost + played.variate)[::-1].cumsum(axis=0)[::-1]
         cells = np.minimum((played.place * CELLS).astype(np.int64), CELLS - 1)
         known = ahead[which, cells] ** 2 / (1.0 - played.clock[:-1, None])
         with _one_thread():
             inputs = _inputs(played.seen, played.place)
             value = -torch.from_numpy(known) * torch.exp(_gain(critic, inputs))
-            residual = torch.from_numpy(togo.copy()) - value
+            residual = torch.from_numpy(played.togo.copy()) - value
             loss = (residual / torch.from_numpy(known)).clamp(-2, 2).square().mean()
             ascend_critic.zero_grad()
             loss.backward()
