@@ -223,7 +223,7 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         solver: a name, or several.
         trajectories: noises walked to learn from, each through `nodes` sigmas at a call each.
         refine: move the nodes of a schedule that a hand-made grid beats, on at most 64 of these noises and trying at
-            most `trials` grids for each node.
+            most `trials` grids for each node. Method `paper` is left as it is learned.
         checks: noises on which the result is compared with a teacher of `teacher_steps` Heun steps.
         policy: also learn a clock that reads the state; it is written beside the artifact as an ONNX file.
         labels: classes to compile for, drawn uniformly; all of them when left out.

@@ -26,7 +26,8 @@ class Request:
         trajectories: size of the bank; a quarter of it is held out for the certificate.
         nodes: sigmas at which each trajectory is kept.
         checks: noises of the final comparison with the baselines, and `teacher_steps` of its reference.
-        refine: noises on which a schedule that a hand-made grid beats is refined; 0 leaves it as it was learned.
+        refine: noises on which a schedule that a hand-made grid beats is refined; 0 leaves it as it was learned,
+            as paper mode always does.
         trials: most grids tried for each free node of such a schedule.
         policy: whether a clock that reads the state is learned too, for the file beside the artifact.
         labels: classes or prompts that the samples are drawn from, uniformly; empty for all that the model has.
@@ -74,6 +75,9 @@ class Request:
         whole(self.trials, "number of trials")
         if whole(self.seed, "seed", least=0) >= 2**32:
             raise InputError(f"A seed is less than 2^32, not {self.seed}.")
+        if self.method == "paper":
+            # Paper mode is there to show what the papers' way gives: nothing of ours mends its schedules.
+            object.__setattr__(self, "refine", 0)
 
     @property
     def cost(self) -> int:

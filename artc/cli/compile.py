@@ -38,11 +38,11 @@ def compile_command(
     ],
     nfe: Annotated[str, typer.Option(help="Denoiser calls per sample, one schedule each, such as 3,9,13.")],
     solver: Annotated[str, typer.Option(help="euler, heun, rk4 or dpmpp_2m; several with commas.")] = "heun",
-    method: Annotated[str, typer.Option(help="art-rl, closed-form, dp or paper.")] = "art-rl",
+    method: Annotated[str | None, typer.Option(help="art-rl, closed-form, dp or paper.", show_default="art-rl")] = None,
     paper: Annotated[
         bool,
         typer.Option(
-            "--paper", help="--method paper: as the papers state it, online; slow, to compare, with --no-refine."
+            "--paper", help="--method paper: as the papers state it, online; slow, to compare, never refined."
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same artifact.")] = 0,
@@ -73,7 +73,7 @@ def compile_command(
     console = Console(json=as_json, quiet=quiet)
     budgets, solvers, chosen = parse_nfe(nfe), parse_names(solver), parse_labels(labels)
     check_seed(seed)
-    if paper and method not in ("art-rl", "paper"):
+    if paper and method not in (None, "paper"):
         raise InputError(f"--paper is --method paper, and --method {method} was given too.", hint="Give one of them.")
     # What can be refused is refused here, most of it before torch is loaded and all before there is work to lose.
     from artc.artifact import steps_for
@@ -106,7 +106,7 @@ def compile_command(
     request = Request(
         nfe=budgets,
         solvers=solvers,
-        method="paper" if paper else method,
+        method="paper" if paper else method or "art-rl",
         seed=seed,
         trajectories=trajectories,
         policy=policy,

@@ -45,7 +45,7 @@ def failures(progress: Array, reached: float, spread: Array) -> Iterator[str]:
     if steps > 1 and np.abs(progress - np.linspace(0.0, 1.0, steps + 1)).max() < NEARLY_UNIFORM:
         yield "collapse to uniform: low noise, where the cost is, is stepped over and never charged"
     if not abs(reached - 1.0) <= BUDGET_MISSED:
-        yield f"budget missed: the multiplier let the policy go {reached:.0%} of the way to sigma = 0"
+        yield f"budget missed: the policy, held by the multiplier alone, ends {reached:.0%} of the way to sigma = 0"
     if (spread**2).max() > STATE_DEPENDENT:
         yield f"state-dependent: theta varies by {spread.max():.0%} between trajectories, and only its mean is kept"
 

@@ -29,6 +29,7 @@ from artc.learning.paper import OnlineProblem, PaperConfig, clamp_of, learn_onli
 from artc.learning.rollouts import mean_path
 from artc.models.domains import domain_grid, domain_warp, unscaled_sigma
 from artc.models.score_model import Fields, Latents
+from artc.progress import Steps, shifted
 from artc.sampling.grids import above
 
 
@@ -71,7 +72,7 @@ class Learned:
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
 
 
-Method = Callable[[Task], Generator[LearnerUpdate, None, Learned]]
+Method = Callable[[Task], Generator[Steps, None, Learned]]
 
 
 def art_rl(task: Task) -> Generator[LearnerUpdate, None, Learned]:
@@ -100,13 +101,13 @@ def _curve(history: Sequence[LearnerUpdate]) -> list[float]:
     return [update.gap for update in history[:: max(1, len(history) // 30)]]
 
 
-def known_optimum(task: Task) -> Generator[LearnerUpdate, None, Learned]:
+def known_optimum(task: Task) -> Generator[Steps, None, Learned]:
     """Take the closed form; nothing is learned and the seed plays no part."""
     yield from ()
     return Learned(warp=closed_form(task.energy), origin="closed-form")
 
 
-def exact_per_budget(task: Task) -> Generator[LearnerUpdate, None, Learned]:
+def exact_per_budget(task: Task) -> Generator[Steps, None, Learned]:
     """Dynamic programming for each K alone; the warp runs through the best clock of 64 steps."""
     yield from ()
     steps, energy = 64, task.energy
@@ -119,7 +120,7 @@ def exact_per_budget(task: Task) -> Generator[LearnerUpdate, None, Learned]:
     )
 
 
-def art_rl_online(task: Task) -> Generator[LearnerUpdate, None, Learned]:
+def art_rl_online(task: Task) -> Generator[Steps, None, Learned]:
     """The papers' own way: for each K a policy of its own, learned through the network in K Euler steps."""
     if task.fields is None or task.latents is None:
         raise InputError("Paper mode walks the model itself: a task needs fields and latents.")
@@ -132,9 +133,12 @@ def art_rl_online(task: Task) -> Generator[LearnerUpdate, None, Learned]:
     first = -2 * high * float(np.sqrt(bound * stiffness_at(energy, np.array([0.0]))[0]))
     progress: dict[int, Array] = {1: np.array([0.0, 1.0])}  # which needs no learning
     runs: dict[str, Any] = {}
-    for steps in (wanted for wanted in task.steps if wanted > 1):
+    wanted = [steps for steps in task.steps if steps > 1]
+    for place, steps in enumerate(wanted):
         problem = OnlineProblem(model=model, latents=task.latents, steps=steps, bound=bound, multiplier=first)
-        trained = yield from learn_online(problem, config, task.seed, task.snapshots(str(steps)))
+        # One progress for all K; the cost of a single batch, at left ends only, is no gap that a user should be shown.
+        run = learn_online(problem, config, task.seed, task.snapshots(str(steps)))
+        trained = yield from shifted(run, place * config.iterations, len(wanted) * config.iterations)
         progress[steps] = energy.coordinate.progress(high * (1.0 - trained.progress))
         runs[str(steps)] = {
             "failures": [*trained.failures, *exploited(energy, progress[steps])],
