@@ -8,7 +8,7 @@ import pytest
 
 import artc
 from artc.artifact import writing
-from artc.artifact.policy import FEATURES, INPUTS, IR_VERSION, OPSET, OUTPUT, open_policy, policy_record
+from artc.artifact.policy import CPU, CUDA, FEATURES, INPUTS, IR_VERSION, OPSET, OUTPUT, open_policy, policy_record
 from artc.errors import ArtifactError, InputError, OutputError
 from artc.learning.state_onnx import policy_onnx
 from tests.golden.example import example
@@ -173,9 +173,10 @@ def test_a_graph_with_other_inputs_is_refused(content):
 @pytest.mark.parametrize(
     ("device", "there", "wanted"),
     [
-        ("cuda", ["CUDAExecutionProvider", "CPUExecutionProvider"], ["CUDAExecutionProvider", "CPUExecutionProvider"]),
-        ("cpu", ["CUDAExecutionProvider", "CPUExecutionProvider"], ["CPUExecutionProvider"]),
-        ("cuda", ["CPUExecutionProvider"], ["CPUExecutionProvider"]),
+        ("cuda", [CUDA, CPU], [(CUDA, {"device_id": "0"}), CPU]),
+        ("cuda:1", [CUDA, CPU], [(CUDA, {"device_id": "1"}), CPU]),
+        ("cpu", [CUDA, CPU], [CPU]),
+        ("cuda", [CPU], [CPU]),
     ],
 )
 def test_the_cuda_provider_is_asked_for_on_cuda_where_it_is_there(artifact, device, there, wanted, monkeypatch):
@@ -185,7 +186,7 @@ def test_the_cuda_provider_is_asked_for_on_cuda_where_it_is_there(artifact, devi
 
     def session(file, options, providers):
         asked.extend(providers)
-        return real(file, options, providers=["CPUExecutionProvider"])
+        return real(file, options, providers=[CPU])
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)

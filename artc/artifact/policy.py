@@ -72,7 +72,7 @@ class PolicySession:
 
 
 def open_policy(artifact: Artifact, device: str = "cpu") -> PolicySession:
-    """Load the policy of an artifact for a device, "cpu" or "cuda"; without the CUDA provider it runs on the CPU.
+    """Load the policy of an artifact for a device of torch's name; without the CUDA provider it runs on the CPU.
 
     Raises InputError when the artifact has no policy or was not read from a file, when onnxruntime is not installed,
     and when the policy is no graph that it can run or asks for other inputs than these.
@@ -91,12 +91,14 @@ def open_policy(artifact: Artifact, device: str = "cpu") -> PolicySession:
             "A policy is run by onnxruntime, which is not installed.",
             hint='Install it: pip install "artc[cpu]", or "artc[gpu]" for CUDA.',
         ) from None
-    provider = CUDA if device == "cuda" and CUDA in onnxruntime.get_available_providers() else CPU
+    kind, _, index = device.partition(":")
+    on_gpu = kind == "cuda" and CUDA in onnxruntime.get_available_providers()
+    providers = [(CUDA, {"device_id": index or "0"}), CPU] if on_gpu else [CPU]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # a few thousand multiplications: waking threads would take longer
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(policy.content, options, providers=list(dict.fromkeys((provider, CPU))))
+        session = onnxruntime.InferenceSession(policy.content, options, providers=providers)
     except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen kinds, none of them under one name
         reason = str(error).splitlines()[0][:160]
         raise InputError(f"onnxruntime cannot load the policy {policy.file!r}: {reason}") from None

@@ -7,8 +7,8 @@ At the start of a step the model is called once, as any solver would call it; fr
 policy answers where the step is to end, and the solver's rule goes there. No call is spent on the choice, so that the
 NFE is exactly the solver's own.
 
-The clock runs evenly in K steps from 0 to 1. Where the host begins below sigma_max, as in image-to-image, it begins at
-the clock at which the distilled warp has the host's first sigma, and all K steps are spent from there.
+The clock runs evenly in K steps from 0 to 1, and a policy asks only what is left of it: where the host begins below
+sigma_max, as in image-to-image, all K steps are spent from there.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ def policy_sampler(
     ) -> Tensor:
         import torch
 
-        clocks = _clocks(artifact, x, sigmas, count)
-        device = x.device.type
+        first, clocks = _first(artifact, x, sigmas), np.linspace(0.0, 1.0, count + 1)
+        device = str(x.device)
         session = sessions.get(device) or sessions.setdefault(device, open_policy(artifact, device))
         choice = _Choice(session=session, floor=artifact.model.sigma_min)
         spread = (-1, *[1] * (x.ndim - 1))
-        sigma: NDArray[np.float32] = np.full(len(x), float(sigmas[0]), dtype=np.float32)
+        sigma: NDArray[np.float32] = np.full(len(x), first, dtype=np.float32)
         memory: Any = None
         with torch.no_grad():
             for k in range(count):
@@ -126,19 +126,21 @@ class _Choice:
         columns = numbers.float().cpu().numpy().T
         places = (np.full(len(sigma), clock), np.full(len(sigma), clock_next), sigma, sigma_before)
         found = self._session.next_sigma(dict(zip(INPUTS, (*places, *columns), strict=True)))
-        if not np.isfinite(found).all():
+        if not np.isfinite(columns).all():
             raise DenoiserError(f"At sigma = {sigma.max():g} the model gave values that are not finite.")
         self._before = (denoised, sigma)
         if left == 0:
             return np.zeros_like(found)
-        # Below the least noise that the model knows there is nothing to be read off; the nodes must fall all the same.
-        floor = np.float32(self._floor * (1 + 1e-3 * left))
+        # Below the least noise that the model knows there is nothing to be read off; the nodes must fall all the same,
+        # and so each leaves room for those after it.
+        room = np.minimum(1e-3 * left * self._floor, (sigma - self._floor) * (left / (left + 1)))
+        floor = (self._floor + room).astype(np.float32)
         lowered = np.minimum(np.maximum(found, floor), np.maximum(sigma * np.float32(1 - 1e-4), floor))
         return np.asarray(lowered, dtype=np.float32)
 
 
-def _clocks(artifact: Artifact, x: object, sigmas: Tensor, steps: int) -> NDArray[np.float64]:
-    """The clock at the nodes of a walk that begins at the host's first sigma; refuses what cannot be walked."""
+def _first(artifact: Artifact, x: object, sigmas: Tensor) -> float:
+    """The sigma that a walk begins at, the host's first; refuses what cannot be walked."""
     import torch
 
     if not (isinstance(x, torch.Tensor) and x.dtype in (torch.float32, torch.float64) and x.ndim >= 2 and len(x)):
@@ -152,5 +154,4 @@ def _clocks(artifact: Artifact, x: object, sigmas: Tensor, steps: int) -> NDArra
             f"The sigmas start at {first:g}, and the policy knows {low:g} to {top:g}.",
             hint="Compile a policy for this model.",
         )
-    begin = 0.0 if first >= top * (1 - TOLERANCE) else artifact.warp.clock_at(first)
-    return np.linspace(begin, 1.0, steps + 1)
+    return first

@@ -1,4 +1,4 @@
-"""The policy sampler: exact NFE, a next sigma for each sample, and the distilled grid where a policy says nothing."""
+"""The policy sampler: exact NFE, a next sigma for each sample, and the time-only grid where a policy says nothing."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -63,7 +63,7 @@ def test_every_solver_makes_exactly_its_calls_and_every_sample_ends_in_0(learned
 
 
 @pytest.mark.parametrize("solver", sorted(SOLVERS))
-def test_a_policy_that_says_nothing_samples_as_the_distilled_grid_does(silent, solver):
+def test_a_policy_that_says_nothing_samples_as_the_time_only_grid_does(silent, solver):
     x, sigmas = start(dtype=torch.float64)
     found = policy_sampler(silent, steps=6, solver=solver)(Watched(), x, sigmas)
     field = lambda _: lambda x, sigma: three_modes()(x, torch.full((len(x),), sigma, dtype=x.dtype))  # noqa: E731
@@ -96,7 +96,7 @@ def test_where_a_step_ends_is_what_the_policy_answers_in_numpy(learned):
         sigma, before, last = after, sigma, denoised
 
 
-def test_image_to_image_begins_at_the_clock_of_its_first_sigma(silent):
+def test_image_to_image_spends_all_its_steps_from_its_first_sigma_on(silent):
     model, (x, sigmas) = Watched(), start(sigma=3.0)
     policy_sampler(silent, steps=4, solver="euler")(model, x, sigmas)
     begin = silent.warp.clock_at(3.0)
@@ -113,6 +113,16 @@ def test_no_node_but_the_last_lies_below_what_the_model_knows(seed):
     nodes = np.stack(model.sigmas)
     assert nodes.min() >= np.float32(0.05)
     assert (np.diff(nodes, axis=0) < 0).all()
+
+
+@pytest.mark.parametrize("first", [0.05 * (1 + 1e-6), 0.0501, 0.0503])
+def test_nodes_fall_even_from_a_sigma_just_above_what_the_model_knows(first):
+    model, (x, sigmas) = Watched(), start(sigma=first)
+    policy_sampler(artifact_of(trained().policy, sigma_min=0.05), steps=20, solver="euler")(model, x, sigmas)
+    nodes = np.stack(model.sigmas)
+    assert nodes.min() >= np.float32(0.05)
+    assert (np.diff(nodes, axis=0) <= 0).all()
+    assert (np.diff(nodes, axis=0) < 0).all() or first < 0.05001  # float32 has no twenty numbers in so little room
 
 
 def test_what_the_host_gives_goes_on_to_every_call(learned):
@@ -170,7 +180,20 @@ def test_flow_models_and_artifacts_without_a_policy_are_refused(learned):
         policy_sampler(flow, nfe=9)
 
 
-def test_a_model_that_breaks_down_is_named_with_its_sigma(learned):
-    x, sigmas = start()
-    with pytest.raises(DenoiserError, match="sigma = 80"):
-        policy_sampler(learned, nfe=9)(lambda x, sigma: x * float("nan"), x, sigmas)
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+@pytest.mark.parametrize("call", [0, 2, 3])
+def test_a_model_that_breaks_down_is_named_with_its_sigma_at_that_very_call(learned, broken, call):
+    model, (x, sigmas) = Watched(), start()
+
+    def breaking(x, sigma):
+        good = model(x, sigma)
+        return good if len(model.sigmas) <= call else good * broken
+
+    with pytest.raises(DenoiserError, match="not finite") as caught:
+        policy_sampler(learned, steps=4, solver="euler")(breaking, x, sigmas)
+    assert f"sigma = {model.sigmas[call].max():g} " in str(caught.value)
+
+
+def test_a_solver_that_is_no_name_is_refused_with_the_names(learned):
+    with pytest.raises(UnknownNameError, match=r"solver None.*Known: dpmpp_2m"):
+        policy_sampler(learned, steps=5, solver=None)
