@@ -34,7 +34,7 @@ from tests.integrations.policy_artifacts import artifact_of
 
 from .record import record, show
 
-MODELS, SEEDS = ("gaussian", "mixture-1d", "mixture-64d", "mnist"), (0, 1, 2)
+MODELS, SEEDS = ("gaussian", "mixture-1d", "mixture-64d", "mnist", "cifar10"), (0, 1, 2)
 LOOKS = (5, 9, 18, 96)
 BUDGETS = (("heun", 3), ("heun", 5), ("heun", 7), ("euler", 4), ("euler", 8))
 ALONE = StateConfig(start=0, iterations=600, rate=5e-3)
