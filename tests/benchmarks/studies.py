@@ -53,7 +53,7 @@ TRANSFER = """## Transfer
 
 End-point error against {teacher_steps} Heun steps, {noises} noises, lower is better; the lowest of each row is bold.
 
-**Other data.** The warp of one model on the other.
+**Other data.** The warp of one model on the other; a model's own is the nearer one in {own} of {rows} rows.
 
 {across_data}
 
@@ -178,7 +178,15 @@ def transfer() -> str:
     """The three tables of schedules that are used where they were not compiled for."""
     result = load("transfer")
     names = ("across_data", "other_steps", "other_solvers")
-    return TRANSFER.format(**{**result, **{name: error_table(result[name]) for name in names}})
+    across = result["across_data"]
+    facts = {"own": sum(own_is_nearest(row) for row in across), "rows": len(across)}
+    return TRANSFER.format(**{**result, **facts, **{name: error_table(result[name]) for name in names}})
+
+
+def own_is_nearest(row: Mapping[str, Any]) -> bool:
+    """Whether no warp of another model ends nearer than that of the model itself."""
+    errors = {name: facts["error"] for name, facts in row["grids"].items() if name.startswith("compiled on ")}
+    return errors[f"compiled on {row['model']}"] == min(errors.values())
 
 
 def error_table(results: Sequence[Mapping[str, Any]]) -> str:
@@ -188,7 +196,7 @@ def error_table(results: Sequence[Mapping[str, Any]]) -> str:
     for row in results:
         lowest = min(facts["error"] for facts in row["grids"].values())
         cells = [row["grids"][name]["error"] for name in names]
-        bold = [f"**{value:.3f}**" if value == lowest else f"{value:.3f}" for value in cells]
+        bold = [f"**{value:.4f}**" if value == lowest else f"{value:.4f}" for value in cells]
         rows.append([f"`{row['model']}`", row["solver"], str(row["nfe"]), *bold])
     return markdown(["model", "solver", "calls", *names], rows)
 
