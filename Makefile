@@ -25,9 +25,10 @@ demo: $(VENV)/.installed  ## compile, inspect and sample the embedded digit mode
 	$(BIN)/artc sample $(DEMO).art.json --nfe 9 -n 64 --compare edm -o $(DEMO).samples.png
 	@echo "== done: look at $(DEMO).schedule.png and $(DEMO).samples.png"
 
-test: check  ## every check, then the whole test suite with coverage
+test: check  ## every check, then the whole test suite with coverage, a process for each core
 	@echo "== tests"
-	$(BIN)/python -m pytest --cov --cov-report=term -m "not hosts"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
+	  --cov --cov-report=term -m "not hosts"
 	@echo "== left out, for they need the real hosts: make test-hosts"
 
 test-hosts: $(VENV)/.developed .hosts/.installed  ## the real hosts, installed and driven: k-diffusion, ComfyUI, a browser

@@ -11,6 +11,12 @@ settings.register_profile("artc", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("artc")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: begun last, they would keep one process busy while the others wait."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def load():
     """A registered model on the CPU, by its name."""
