@@ -7,7 +7,8 @@ start from the same noises. `art-rl` is the learned warp as it is, compiled once
 seed changes the noises of the samples and of the compilation alike.
 
 It is 50 million denoiser calls: hours on two cores, minutes on a GPU. So each cell is kept in `--cells` as soon as it
-is measured, and the same command goes on from there; `--minutes 0` only writes down what there is.
+is measured, and the same command goes on from there; `--minutes 0` only writes down what there is. The cells that were
+measured so far are kept beside the result.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from artc.training.datasets import DATASETS
 
 from .banks import walked
 from .cells import append_cell, key_of, read_cells
-from .record import record, show
+from .record import RESULTS, record, show
 
 MODEL, SAMPLES, SEEDS, NOISE = "mnist", 10_000, (0, 1, 2), 20_261_122
 NFES = {"rk4": (5, 9, 17, 25, 37, 69), "heun": (3, 5, 9, 13, 19, 35), "euler": (2, 3, 5, 7, 12, 30)}
@@ -187,7 +188,7 @@ def present(results: dict[str, Any], samples: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Frechet distance of few-step digits, cell by cell.")
     parser.add_argument("--data", type=Path, required=True, help="npz of the digits")
-    parser.add_argument("--cells", type=Path, default=Path("runs/frechet.jsonl"), help="where finished cells are kept")
+    parser.add_argument("--cells", type=Path, default=RESULTS / "frechet.jsonl", help="where finished cells are kept")
     parser.add_argument("--samples", type=int, default=SAMPLES)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--solvers", nargs="+", choices=NFES, default=tuple(NFES))
