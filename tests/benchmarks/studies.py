@@ -42,8 +42,8 @@ FRECHET = """## Frechet distance on `{model}`
 
 Of {samples:,} samples to {reference}, in the features of the embedded classifier, mean over seeds and their standard
 deviation in brackets, which a value of one seed has not; every grid of a seed starts from the same noises. `art-rl` is
-the plain learned warp, nothing refined. {cells} of {of} cells are measured. For comparison: {samples:,} test digits are at {floor:.2f}, and samples of
-{teacher_calls} calls at {teacher}.
+the plain learned warp, nothing refined. {cells} of {of} cells are measured. For comparison: {samples:,} test digits are
+at {floor:.2f}, and samples of {teacher_calls} calls at {teacher}.
 
 {table}
 
