@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from artc import __version__
 from artc.artifact import read
 from artc.console import Console, show_artifact
 from artc.errors import ArtcError
-from tests.cli import QUICK, environment, names_in, spawn, start
+from tests.cli import PROGRAM, QUICK, environment, names_in, spawn, start
 from tests.golden.example import GOLDEN, example
 
 COLUMNS = ("name", "error", "origin")
@@ -178,6 +179,13 @@ def test_a_full_device_is_one_clear_line():
     with Path("/dev/full").open("wb") as full:
         outcome = spawn("inspect", GOLDEN, stdout=full)
     assert (outcome.code, outcome.err) == (2, "error: Cannot write to <stdout>: No space left on device.\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_closed_beforehand_is_no_error(closed):
+    ran = subprocess.run(["/bin/sh", "-c", f'"$0" --version {closed}', PROGRAM], capture_output=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout == (b"" if closed.startswith(">") else f"artc {__version__}\n".encode())
 
 
 def test_an_old_code_page_is_no_obstacle(tmp_path):

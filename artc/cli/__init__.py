@@ -6,8 +6,9 @@ Exit codes: 0 done, 1 a negative verdict (such as an invalid artifact), 2 could 
 from __future__ import annotations
 
 import io
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -55,6 +56,7 @@ def main() -> None:
     """Run the command line: one or two lines for an error, never a traceback unless `--debug` asks for it."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    sys.stdout, sys.stderr = sys.stdout or nowhere(), sys.stderr or nowhere()  # closed before we started, as by `>&-`
     if isinstance(sys.stdout, io.TextIOWrapper):  # a bar of a sparkline that an old code page lacks is no error
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -70,6 +72,11 @@ def main() -> None:
     if code == 130:  # raised above, or answered by Typer, as its version has it
         Console().note("Interrupted; nothing was written.")
     sys.exit(code)
+
+
+def nowhere() -> TextIO:
+    """A stream that shows what it is given to nobody; it takes the number that the next file would have taken."""
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
 
 
 def explain(error: Exception) -> ArtcError:

@@ -26,7 +26,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from artc.evaluation.classifier import CLASSIFIERS, Classifier, find_judge
+from artc.models.score_model import pick_device
 from artc.training.datasets import DATASETS, flipped, normalize
+from artc.training.script import script
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,20 +161,20 @@ def main() -> None:
     config = replace(RECIPES[options.dataset], seed=options.seed)
     if options.images is not None:
         config = replace(config, images=options.images)
+    judge, dataset, device = find_judge(options.dataset), DATASETS[options.dataset], pick_device(options.device)
+    images, labels = dataset.images(options.data, "train"), dataset.labels(options.data, "train")
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
-    judge, dataset = find_judge(options.dataset), DATASETS[options.dataset]
-    model = judge.build().to(options.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    images, labels = dataset.images(options.data, "train"), dataset.labels(options.data, "train")
+    model = judge.build().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     update = TrainingUpdate(step=0, seconds=0.0, loss=math.nan)
     for update in train(model, images, labels, config):
         if update.step % 500 == 0:
             seen = update.step * config.batch
             print(f"{seen:>9,} images  {update.seconds:7.0f} s  loss {update.loss:.4f}", flush=True)
     score = accuracy(model.eval(), dataset.images(options.data, "test"), dataset.labels(options.data, "test"))
-    write(options.out, options.dataset, model, update, config, device=options.device, score=score)
+    write(options.out, options.dataset, model, update, config, device=str(device), score=score)
     print(f"test accuracy {score:.2%}: wrote {judge.name}.safetensors and {judge.name}.json to {options.out}")
 
 
 if __name__ == "__main__":
-    main()
+    script(main)

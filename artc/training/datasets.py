@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from artc.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,29 +39,41 @@ class Dataset:
     labels: Callable[[Path, str], Tensor]
 
 
+def _arrays(path: Path, *names: str) -> list[np.ndarray]:
+    """The arrays of these names in an npz file; raises InputError for a file that is none or lacks one."""
+    try:
+        with np.load(path) as data:
+            return [data[name] for name in names]
+    except FileNotFoundError:
+        raise InputError(f"There is no file {str(path)!r}.") from None
+    except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile):
+        raise InputError(f"{str(path)!r} is no npz file.") from None
+    except KeyError:
+        raise InputError(f"{str(path)!r} lacks an array of {', '.join(names)}: is it of another data set?") from None
+
+
 def _digits(path: Path, split: str) -> Tensor:
     """Digits padded from 28 x 28 to 32 x 32 with black: uint8 `(N, 1, 32, 32)`."""
-    with np.load(path) as data:
-        return torch.from_numpy(np.pad(data[split], ((0, 0), (2, 2), (2, 2)))[:, None])
+    (images,) = _arrays(path, split)
+    return torch.from_numpy(np.pad(images, ((0, 0), (2, 2), (2, 2)))[:, None])
 
 
 def _digit_labels(path: Path, split: str) -> Tensor:
-    with np.load(path) as data:
-        return torch.from_numpy(data[f"{split}_y"].astype(np.int64))
+    (labels,) = _arrays(path, f"{split}_y")
+    return torch.from_numpy(labels.astype(np.int64))
 
 
 def _photographs(path: Path, split: str) -> Tensor:
     """Photographs from their JPEG files, joined in one array and told apart by offsets: uint8 `(N, 3, 32, 32)`."""
-    with np.load(path) as data:
-        joined, offsets = data[f"{split}_jpeg"], data[f"{split}_offsets"]
+    joined, offsets = _arrays(path, f"{split}_jpeg", f"{split}_offsets")
     files = (joined[start:end].tobytes() for start, end in itertools.pairwise(offsets))
     images = np.stack([np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files])
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
 def _photograph_labels(path: Path, split: str) -> Tensor:
-    with np.load(path) as data:
-        return torch.from_numpy(data[f"{split}_labels"].astype(np.int64))
+    (labels,) = _arrays(path, f"{split}_labels")
+    return torch.from_numpy(labels.astype(np.int64))
 
 
 DATASETS: dict[str, Dataset] = {

@@ -29,13 +29,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from artc.errors import InputError
 from artc.models.embedded import named_weights, unet
 from artc.models.preconditioning import EDM, Preconditioned
+from artc.models.score_model import pick_device
 from artc.training.datasets import DATASETS, flipped, normalize
+from artc.training.script import script
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +162,15 @@ def save_checkpoint(path: Path, state: TrainingState, config: TrainingConfig) ->
 
 
 def load_checkpoint(path: Path, state: TrainingState, config: TrainingConfig) -> None:
-    with safe_open(path, framework="pt") as file:
-        progress = json.loads(file.metadata()["progress"])
-        if progress["config"] != asdict(config):
-            raise SystemExit(f"{path} belongs to a run with other settings: choose another --out")
-        tensors = {key: file.get_tensor(key) for key in file.keys()}
+    elsewhere = "Choose another --out, or remove it to begin anew."
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = json.loads(file.metadata()["progress"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, TypeError, KeyError, ValueError) as error:
+        raise InputError(f"{str(path)!r} is no checkpoint of a training: {error}.", hint=elsewhere) from None
+    if progress["config"] != asdict(config):
+        raise InputError(f"{str(path)!r} belongs to a training with other settings.", hint=elsewhere)
     for name in ("model", "average"):
         part = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
         getattr(state, name).load_state_dict(part)
@@ -254,13 +261,13 @@ def main() -> None:
     config = TrainingConfig(
         model=options.model, images=options.images, seed=options.seed, rate=options.rate, p_mean=options.p_mean
     )
+    images = DATASETS[config.model].images(options.data, "train")
     options.out.mkdir(parents=True, exist_ok=True)
     checkpoint = options.out / "checkpoint.safetensors"
-    state = start(config, torch.device(options.device))
+    state = start(config, pick_device(options.device))
     earlier = go_on_from(options.start_from, config.model, state) if options.start_from else []
     if checkpoint.exists():
         load_checkpoint(checkpoint, state, config)
-    images = DATASETS[config.model].images(options.data, "train")
     for update in train(state, images, config, bfloat16=options.bfloat16):
         if update.step % 500 == 0 or update.step == config.steps:
             save_checkpoint(checkpoint, update, config)
@@ -271,4 +278,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    script(main)

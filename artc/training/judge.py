@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from artc.errors import InputError
 from artc.evaluation.classifier import CLASSES, CLASSIFIERS, Classifier, feature_moments, load_classifier
 from artc.evaluation.endpoint import Teacher
 from artc.evaluation.frechet import Moments, frechet
@@ -29,6 +30,7 @@ from artc.evaluation.plots import plot_samples
 from artc.models.registry import find
 from artc.models.score_model import Probe
 from artc.training.datasets import DATASETS, normalize
+from artc.training.script import script
 
 
 def figures(classifier: Classifier, images: Tensor, test: Moments) -> dict[str, Any]:
@@ -74,16 +76,18 @@ def main() -> None:
     parser.add_argument("--remark", default="", help="what a person saw in the picture")
     options = parser.parse_args()
     name, classifier = options.model, load_classifier(options.model)
+    train, test = (DATASETS[name].images(options.data, split) for split in ("train", "test"))
+    place = options.folder / f"{name}.json"
+    if not place.is_file():
+        raise InputError(f"There is no card {str(place)!r}.", hint="Give the folder of the trained model.")
     model, teacher = find(name).load(torch.device("cpu")), Teacher(steps=64)
     probe = Probe(model)
     drawn = teacher.endpoints(probe.on, model.latents(options.samples, options.seed), model.info)
-    train, test = (DATASETS[name].images(options.data, split) for split in ("train", "test"))
     distribution = feature_moments(classifier, test)
     ours = figures(classifier, drawn, distribution)
     # A file may hold its images class by class: some of the first would be of one class.
     some = torch.randperm(len(train), generator=torch.Generator().manual_seed(options.seed))[: options.samples]
     real = figures(classifier, normalize(train[some]), distribution)
-    place = options.folder / f"{name}.json"
     card = json.loads(place.read_text(encoding="utf-8"))
     card["figures"] = {
         "command": f"python -m artc.training.judge {name} --data {name}.npz --folder artc/models/embedded "
@@ -104,4 +108,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    script(main)
