@@ -182,7 +182,9 @@ def present(results: dict[str, Any], samples: int) -> None:
         best.append(2 + means.index(min(known)))
     title = f"Frechet distance of {samples} digits to 60,000, {results['cells']} of {results['of']} cells"
     show(title, ("solver", "NFE", *NAMES), rows, best)
-    print(f"test digits {results['test_digits']['frechet']:.2f}, teacher's samples {results['teacher']['mean']}")
+    teacher = results["teacher"]["mean"]
+    ends = "not measured" if teacher is None else f"at {teacher:.2f}"
+    print(f"test digits at {results['test_digits']['frechet']:.2f}, teacher's samples {ends}")
 
 
 def main() -> None:
