@@ -67,6 +67,14 @@ def test_a_judge_wants_the_card_of_the_model(
     assert "There is no card" in capsys.readouterr().err
 
 
+def test_a_start_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], digits: Path
+) -> None:
+    places = ("--out", tmp_path / "out", "--start-from", tmp_path / "none")
+    assert run(monkeypatch, denoiser, "mnist", "--data", digits, *places) == 2
+    assert "There is no trained mnist in" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("damage", ["not safetensors", "other tensors", "other settings"])
 def test_a_checkpoint_of_something_else_is_not_continued(tmp_path: Path, damage: str) -> None:
     config = denoiser.TrainingConfig(images=256)

@@ -198,7 +198,12 @@ def held_out_loss(model: Preconditioned, images: Tensor, config: TrainingConfig)
 
 
 def go_on_from(folder: Path, name: str, state: TrainingState) -> list[dict[str, Any]]:
-    """Take the averaged weights of an earlier run as the start of this one; returns the runs in its card."""
+    """Take the averaged weights of an earlier run as the start of this one; returns the runs in its card.
+
+    Raises InputError for a folder without such a model.
+    """
+    if not all((folder / f"{name}.{kind}").is_file() for kind in ("safetensors", "json")):
+        raise InputError(f"There is no trained {name} in {str(folder)!r}.", hint="Give the --out of an earlier run.")
     for model in (state.model, state.average):
         model.load_state_dict(named_weights((folder / f"{name}.safetensors").read_bytes()))
     runs: list[dict[str, Any]] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["training"]
