@@ -55,8 +55,9 @@ def test_a_device_that_is_not_there_is_named(
     module: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], digits: Path
 ) -> None:
     np.savez(digits, train=IMAGES, train_y=np.zeros(4))
-    assert run(monkeypatch, module, "mnist", "--data", digits, "--out", tmp_path, "--device", "cuda") == 2
+    assert run(monkeypatch, module, "mnist", "--data", digits, "--out", tmp_path / "out", "--device", "cuda") == 2
     assert "no CUDA" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_judge_wants_the_card_of_the_model(
@@ -73,6 +74,7 @@ def test_a_start_that_is_not_there_is_named(
     places = ("--out", tmp_path / "out", "--start-from", tmp_path / "none")
     assert run(monkeypatch, denoiser, "mnist", "--data", digits, *places) == 2
     assert "There is no trained mnist in" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("damage", ["not safetensors", "other tensors", "other settings"])

@@ -267,12 +267,12 @@ def main() -> None:
         model=options.model, images=options.images, seed=options.seed, rate=options.rate, p_mean=options.p_mean
     )
     images = DATASETS[config.model].images(options.data, "train")
-    options.out.mkdir(parents=True, exist_ok=True)
     checkpoint = options.out / "checkpoint.safetensors"
     state = start(config, pick_device(options.device))
     earlier = go_on_from(options.start_from, config.model, state) if options.start_from else []
     if checkpoint.exists():
         load_checkpoint(checkpoint, state, config)
+    options.out.mkdir(parents=True, exist_ok=True)
     for update in train(state, images, config, bfloat16=options.bfloat16):
         if update.step % 500 == 0 or update.step == config.steps:
             save_checkpoint(checkpoint, update, config)
