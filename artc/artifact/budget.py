@@ -21,17 +21,21 @@ from artc.errors import BudgetError, UnknownNameError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What a solver costs: its order, and the denoiser calls of each step but the last."""
+    """What a solver costs: its order, and the denoiser calls of each step but the last.
+
+    `between_nodes` says that some of these calls are made at sigmas between the nodes of the grid.
+    """
 
     name: str
     order: int
     calls_per_step: int
+    between_nodes: bool = False
 
 
 BUDGETS: dict[str, Budget] = {
     "euler": Budget(name="euler", order=1, calls_per_step=1),
     "heun": Budget(name="heun", order=2, calls_per_step=2),
-    "rk4": Budget(name="rk4", order=4, calls_per_step=4),
+    "rk4": Budget(name="rk4", order=4, calls_per_step=4, between_nodes=True),
     "dpmpp_2m": Budget(name="dpmpp_2m", order=2, calls_per_step=1),
 }
 

@@ -6,6 +6,7 @@
 | end | a grid ends in exactly 0 |
 | steps | a grid of N steps has N + 1 sigmas |
 | nfe | a known solver spends exactly this NFE on that many steps, times the cost of guidance |
+| model-sigmas | N of them, strictly decreasing, from the first of the grid to no less than sigma_min; never for rk4 |
 | sigma-range | sigma_min < sigma_max, and sigma_max <= 1 in the flow domain |
 | sigma-max | grids and warp start at the model's sigma_max |
 | warp | clock and sigma are strictly monotone maps of [0, 1] onto [sigma_max, 0] |
@@ -28,7 +29,7 @@ from artc.artifact.warp import Warp, warp_defects
 from artc.errors import ArtifactError, BudgetError
 
 FORMAT = "art-schedule"
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 
 FROM_WARP = frozenset({"distilled", "closed-form", "resampled"})
 """The origins whose grid is the warp read at k / N; the others move the nodes afterwards."""
@@ -47,6 +48,9 @@ def meaning_defects(document: Mapping[str, Any]) -> Iterator[ArtifactError]:
         path = f"$.schedules[{k}]"
         solver, nfe, sigmas = schedule["solver"], schedule["nfe"], schedule["sigmas"]
         yield from schedule_defects(solver, nfe, schedule["steps"], sigmas, path, cost)
+        shown = schedule.get("model_sigmas")
+        if shown is not None:
+            yield from model_sigma_defects(solver, sigmas, shown, f"{path}.model_sigmas", model["sigma_min"])
         yield from _start_defects(sigmas, model["sigma_max"], path + ".sigmas[0]")
         first = seen.setdefault((solver, nfe), k)
         if first != k:
@@ -90,6 +94,32 @@ def schedule_defects(
             return
         message = f"{solver} spends {spent or 'no'} denoiser calls on {steps} steps, not {nfe}."
         yield ArtifactError("nfe", f"{path}.nfe", message)
+
+
+def model_sigma_defects(
+    solver: str, sigmas: Sequence[float], shown: Sequence[float], path: str, floor: float = 0.0
+) -> Iterator[ArtifactError]:
+    """Every rule that the sigmas shown to the network break; a schedule alone does not know the `floor`, sigma_min.
+
+    A solver that asks between the nodes asks there for a noise level for which no number stands here. One that this
+    version does not know is taken at its word.
+    """
+    if solver in BUDGETS and BUDGETS[solver].between_nodes:
+        message = f"{solver} also asks the network between the nodes of its grid, and cannot have model sigmas."
+        yield ArtifactError("model-sigmas", path, message)
+    if len(shown) != len(sigmas) - 1:
+        message = f"{len(sigmas) - 1} steps need as many model sigmas, and there are {len(shown)}."
+        yield ArtifactError("model-sigmas", path, message)
+    if shown and sigmas and shown[0] != sigmas[0]:
+        message = f"the first must be that of the grid, {sigmas[0]!r}, not {shown[0]!r}."
+        yield ArtifactError("model-sigmas", f"{path}[0]", message)
+    for k in range(1, len(shown)):
+        if not shown[k] < shown[k - 1]:
+            message = f"model sigmas must decrease strictly, and {shown[k]!r} follows {shown[k - 1]!r}."
+            yield ArtifactError("model-sigmas", f"{path}[{k}]", message)
+    if shown and not (shown[-1] > 0 and shown[-1] >= floor):
+        least = f"below the model's sigma_min, {floor!r}" if shown[-1] > 0 else "no noise at all"
+        yield ArtifactError("model-sigmas", f"{path}[{len(shown) - 1}]", f"{shown[-1]!r} is {least}.")
 
 
 def _model_defects(model: Mapping[str, Any]) -> Iterator[ArtifactError]:

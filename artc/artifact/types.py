@@ -12,12 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from artc.artifact.rules import schedule_defects
+from artc.artifact.rules import model_sigma_defects, schedule_defects
 from artc.errors import InputError
 
 Domain = Literal["ve", "flow"]
 Origin = Literal["distilled", "closed-form", "dp", "online", "order-aware", "refined", "resampled"]
 StiffnessMethod = Literal["secant", "jvp", "finite-difference"]
+
+ENDPOINT_RMS = "endpoint_rms"
+WITH_MODEL_SIGMAS = "endpoint_rms_with_model_sigmas"
+"""The metric of a schedule as any host can walk it, and of the same schedule with the network shown `model_sigmas`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +102,18 @@ class Evaluation:
 class Schedule:
     """A grid, the solver and the number of denoiser calls it is for, and how it came about.
 
-    `sigmas` are steps + 1 numbers, strictly decreasing, the last exactly 0. Raises ArtifactError when they are not, or
-    when `nfe` is not what a known solver spends on `steps` steps.
+    `sigmas` are steps + 1 numbers, strictly decreasing, the last exactly 0. `model_sigmas`, where there are any, are
+    what the network is shown in place of each of them but the last; the solver walks `sigmas` all the same. They are
+    left out of a document that has none.
+
+    Raises ArtifactError when they are not so, or when `nfe` is not what a known solver spends on `steps` steps.
     """
 
     solver: str
     nfe: int
     steps: int
     sigmas: tuple[float, ...]
+    model_sigmas: tuple[float, ...] | None = field(default=None, metadata={"optional": True})
     origin: Origin
     certificate: Certificate | None = None
     evaluation: tuple[Evaluation, ...] = ()
@@ -115,6 +123,10 @@ class Schedule:
         object.__setattr__(self, "sigmas", tuple(map(float, self.sigmas)))
         for defect in schedule_defects(self.solver, self.nfe, self.steps, self.sigmas, "$"):
             raise defect
+        if self.model_sigmas is not None:
+            object.__setattr__(self, "model_sigmas", tuple(map(float, self.model_sigmas)))
+            for defect in model_sigma_defects(self.solver, self.sigmas, self.model_sigmas, "$.model_sigmas"):
+                raise defect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,7 @@ def sample(
         console.warn(notice)
     panels = draw(loaded, schedule, compare=names, count=count, seed=seed)
     save_samples(panels, output)
-    console.say(f"wrote {output}: {', '.join(panels)}; {count} samples each, {schedule.solver}, {nfe} calls")
+    shown = "" if schedule.model_sigmas is None else ", with model sigmas"
+    console.say(f"wrote {output}: {', '.join(panels)}; {count} samples each, {schedule.solver}, {nfe} calls{shown}")
     facts = {"path": str(output), "panels": list(panels), "count": count, "solver": schedule.solver, "nfe": nfe}
-    console.document({**facts, "seed": seed})
+    console.document({**facts, "seed": seed, "model_sigmas": schedule.model_sigmas is not None})

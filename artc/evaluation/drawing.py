@@ -17,11 +17,12 @@ def draw(
 ) -> dict[str, NDArray[np.float64]]:
     """Samples `(count, *S)` of the schedule, named `compiled`, and of each baseline, all from one noise.
 
+    The network is shown the schedule's model sigmas where it has them.
+
     Raises UnknownNameError for a grid that does not exist.
     """
     grids = {name: grid_for(name, schedule.steps, model.info).tolist() for name in compare}
     fields, solver, latents = Probe(model).on, find_solver(schedule.solver), model.latents(count, seed)
-    return {
-        name: sample(fields, latents, sigmas, solver).cpu().numpy()
-        for name, sigmas in {"compiled": schedule.sigmas, **grids}.items()
-    }
+    ours = sample(fields, latents, schedule.sigmas, solver, model_sigmas=schedule.model_sigmas)
+    theirs = {name: sample(fields, latents, sigmas, solver) for name, sigmas in grids.items()}
+    return {name: samples.cpu().numpy() for name, samples in {"compiled": ours, **theirs}.items()}

@@ -5,7 +5,11 @@ With x_i the sample a schedule makes of noise i and x*_i the teacher's, e_i the 
     error = sqrt(mean_i e_i),        standard error = std(e_i) / (2 error sqrt(n))        (delta method).
 
 The teacher solves the same ODE on a fine grid. Schedules are compared on the same noises, so their differences are far
-better known than each error alone: `paired_wins` counts, per noise, which one is nearer.
+better known than each error alone: `paired_wins` counts, per noise, which one is nearer, and `clearly_nearer` wants a
+mean of d_i = e_i(theirs) - e_i(ours) that is more than its own standard error, std(d_i) / sqrt(n).
+
+A schedule may show its network other sigmas than it walks (`Schedule.model_sigmas`). It is then measured twice: without
+them, as any host can walk it, and with them.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import torch
 from torch import Tensor
 
 from artc.artifact import Evaluation, ModelInfo, Schedule, nfe_of
+from artc.artifact.types import ENDPOINT_RMS, WITH_MODEL_SIGMAS
 from artc.errors import InputError
 from artc.journal import BLANK, Journal
 from artc.models.domains import domain_grid, unscaled_sigma
@@ -81,6 +86,12 @@ def paired_wins(ours: EndpointError, theirs: EndpointError) -> float:
     return float((ours.squares < theirs.squares).double().mean())
 
 
+def clearly_nearer(ours: EndpointError, theirs: EndpointError) -> bool:
+    """Whether ours is nearer to the teacher by more than one standard error of the paired difference of squares."""
+    gained = theirs.squares - ours.squares
+    return float(gained.mean()) > float(gained.std()) / len(gained) ** 0.5
+
+
 def compare(
     fields: Fields,
     latents: Latents,
@@ -91,12 +102,15 @@ def compare(
 ) -> Generator[Progress, None, dict[tuple[str, int], dict[str, EndpointError]]]:
     """Errors of each schedule, named `schedule`, and of every baseline grid at equal NFE, on the same noises.
 
+    A schedule with model sigmas is also walked with them, named `WITH_MODEL_SIGMAS`.
+
     `reference` is the teacher, or the end points that it would reach. Each batch of the teacher's and each grid is a
     piece of the journal.
     """
     names = names_for(info)
     taught = info.cost * reference.calls if isinstance(reference, Teacher) else 0
-    total = len(latents) * (taught + sum((1 + len(names)) * nfe for _, nfe in schedules))
+    walks = {key: 1 + len(names) + (schedule.model_sigmas is not None) for key, schedule in schedules.items()}
+    total = len(latents) * (taught + sum(count * nfe for (_, nfe), count in walks.items()))
     yield Progress(done=0, total=total)
     done, reached = 0, []
     if isinstance(reference, Teacher):
@@ -109,9 +123,13 @@ def compare(
     errors: dict[tuple[str, int], dict[str, EndpointError]] = {}
     for (rule, nfe), schedule in schedules.items():
         grids = {name: tuple(grid_for(name, schedule.steps, info).tolist()) for name in names}
+        if schedule.model_sigmas is not None:
+            grids = {WITH_MODEL_SIGMAS: schedule.sigmas, **grids}
         errors[rule, nfe] = {}
         for name, sigmas in {"schedule": schedule.sigmas, **grids}.items():
-            walk = _differences(sample_steps(fields, latents, sigmas, find_solver(rule)), references)
+            shown = schedule.model_sigmas if name == WITH_MODEL_SIGMAS else None
+            samples = sample_steps(fields, latents, sigmas, find_solver(rule), model_sigmas=shown)
+            walk = _differences(samples, references)
             piece = journal.once(f"{rule}-{nfe}-{name}", walk)
             errors[rule, nfe][name] = error_of((yield from shifted(piece, done, total, worth=len(latents) * nfe)))
             done += len(latents) * nfe
@@ -122,15 +140,23 @@ def _differences(walk: Generator[Steps, None, Tensor], references: Tensor) -> Ge
     return mean_squares((yield from walk), references)
 
 
-def as_evaluation(errors: Mapping[str, EndpointError], *, seed: int, teacher: Teacher) -> Evaluation:
-    """The record an artifact keeps of one schedule's errors."""
-    ours = errors["schedule"]
+def as_evaluations(errors: Mapping[str, EndpointError], *, seed: int, teacher: Teacher) -> tuple[Evaluation, ...]:
+    """The records an artifact keeps of one schedule's errors: a second one where it was walked with model sigmas."""
+    metrics = (ENDPOINT_RMS, WITH_MODEL_SIGMAS) if WITH_MODEL_SIGMAS in errors else (ENDPOINT_RMS,)
+    return tuple(as_evaluation(errors, seed=seed, teacher=teacher, metric=metric) for metric in metrics)
+
+
+def as_evaluation(
+    errors: Mapping[str, EndpointError], *, seed: int, teacher: Teacher, metric: str = ENDPOINT_RMS
+) -> Evaluation:
+    """The record an artifact keeps of one schedule's errors, by one of the two metrics."""
+    ours = errors["schedule" if metric == ENDPOINT_RMS else metric]
     return Evaluation(
-        metric="endpoint_rms",
+        metric=metric,
         value=ours.value,
         stderr=ours.stderr,
         samples=len(ours.squares),
         seed=seed,
         teacher={"solver": teacher.solver, "steps": teacher.steps},
-        baselines={name: error.value for name, error in errors.items() if name != "schedule"},
+        baselines={name: one.value for name, one in errors.items() if name not in ("schedule", WITH_MODEL_SIGMAS)},
     )

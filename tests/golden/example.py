@@ -5,6 +5,7 @@ With offset 1 and sigma_max 63 the warp's coordinate is log2(sigma + 1), which r
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from artc.artifact import (
 from artc.artifact.canonical import digest
 
 GOLDEN = Path(__file__).with_name("powers.art.json")
+ASKED = Path(__file__).with_name("asked.art.json")
 
 
 def example(**changes: Any) -> Artifact:
     """The artifact of `powers.art.json`, built in Python."""
     parts: dict[str, Any] = {
+        "format_version": "1.0",
         "model": ModelInfo(
             name="powers",
             source="python:tests:powers",
@@ -77,6 +80,15 @@ def example(**changes: Any) -> Artifact:
         "created": Created(at="2026-11-22T12:00:00Z", seconds={"bank": 41.0, "train": 9.25}),
     }
     return Artifact(**{**parts, **changes})
+
+
+def asked_example() -> Artifact:
+    """The artifact of `asked.art.json`, of format 1.1: the same with model sigmas, half a power from their nodes."""
+    measured, bare = example().schedules
+    shown = (63.0, 2**3.5 - 1, 2**2.5 - 1)
+    second = replace(measured.evaluation[0], metric="endpoint_rms_with_model_sigmas", value=0.125)
+    asked = replace(measured, model_sigmas=shown, evaluation=(*measured.evaluation, second))
+    return example(format_version="1.1", schedules=(asked, bare))
 
 
 def golden_document() -> dict[str, Any]:
