@@ -32,7 +32,7 @@ class Recorded:
 
 
 def shrinking(grid, shown, solver):
-    """What x is multiplied with, in plain numbers: D(x; m) = g(m) x with g(m) = s^2 / (s^2 + m^2), slopes over sigma."""
+    """What x is multiplied with, in plain numbers: D(x; m) = g(m) x, and slopes are over the true sigma."""
     gain = [SPREAD**2 / (SPREAD**2 + one**2) for one in shown]
     factor = 1.0
     for k, (now, then) in enumerate(pairwise(grid)):

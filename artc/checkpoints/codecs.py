@@ -18,6 +18,7 @@ from torch import Tensor
 from artc.artifact import Warp
 from artc.artifact.codec import from_document, to_document
 from artc.checkpoints.units import Unit
+from artc.evaluation.asking import Asked
 from artc.learning.methods import Learned
 from artc.learning.refining import Refined
 from artc.learning.state_record import PolicyFound
@@ -82,6 +83,17 @@ def refined_of(unit: Unit, _device: torch.device) -> Refined:
     return Refined(**{**unit.facts, "sigmas": tuple(unit.facts["sigmas"])})
 
 
+def asked_unit(asked: Asked) -> Unit:
+    """Model sigmas, and how near they come."""
+    return Unit(arrays={}, facts=asdict(asked))
+
+
+def asked_of(unit: Unit, _device: torch.device) -> Asked:
+    """The same again."""
+    lists: dict[str, Any] = {name: tuple(value) for name, value in unit.facts.items() if isinstance(value, list)}
+    return Asked(**{**unit.facts, **lists})
+
+
 def policy_unit(policy: PolicyFound) -> Unit:
     """A policy and what was measured of it."""
     content = np.frombuffer(policy.content, dtype=np.uint8)
@@ -103,5 +115,6 @@ CODECS: Mapping[str, Codec] = {
     "Learned": Codec(encode=learned_unit, decode=learned_of),
     "PolicyFound": Codec(encode=policy_unit, decode=policy_of),
     "Refined": Codec(encode=refined_unit, decode=refined_of),
+    "Asked": Codec(encode=asked_unit, decode=asked_of),
 }
 """By the name of the result's class."""

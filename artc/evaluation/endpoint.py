@@ -14,6 +14,7 @@ them, as any host can walk it, and with them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
@@ -89,7 +90,7 @@ def paired_wins(ours: EndpointError, theirs: EndpointError) -> float:
 def clearly_nearer(ours: EndpointError, theirs: EndpointError) -> bool:
     """Whether ours is nearer to the teacher by more than one standard error of the paired difference of squares."""
     gained = theirs.squares - ours.squares
-    return float(gained.mean()) > float(gained.std()) / len(gained) ** 0.5
+    return float(gained.mean()) > float(gained.std()) / math.sqrt(len(gained))
 
 
 def compare(

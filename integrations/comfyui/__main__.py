@@ -37,6 +37,7 @@ ROOMS = (
     "artifact/*.py",
     "checkpoints/*.py",
     "evaluation/__init__.py",
+    "evaluation/asking.py",
     "evaluation/endpoint.py",
     "evaluation/selection.py",
     "learning/*.py",
