@@ -139,6 +139,9 @@ def show_artifact(console: Console, artifact: Artifact, *, details: bool = False
         for schedule in artifact.schedules:
             grid = "  ".join(f"{sigma:.4g}" for sigma in schedule.sigmas)
             console.say(f"{schedule.solver} {schedule.nfe}: {grid}")
+            if schedule.model_sigmas is not None:
+                shown = "  ".join(f"{sigma:.4g}" for sigma in schedule.model_sigmas)
+                console.say(f"{schedule.solver} {schedule.nfe}, shown to the network: {shown}")
 
 
 def _print(*parts: Styled, stderr: bool = False) -> None:

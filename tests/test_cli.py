@@ -19,7 +19,7 @@ from artc.models.published.catalogue import PUBLISHED
 from artc.models.registry import MODELS
 from artc.sampling.grids import edm
 from tests.cli import QUICK, artc, compiled, names_in, put, spawn
-from tests.golden.example import GOLDEN, example
+from tests.golden.example import ASKED, GOLDEN, example
 
 COMMANDS = ("compile", "inspect", "validate", "resample", "sample", "export", "models")
 
@@ -124,6 +124,16 @@ def test_inspect_shows_every_fact_a_reader_needs():
     ]
 
 
+def test_inspect_shows_model_sigmas_beside_the_grid_that_is_walked():
+    lines = artc("inspect", ASKED).out.splitlines()
+    assert "heun      5      3  distilled  0.2100  0.0100        0.1250  0.3600    0.3000" in "\n".join(lines)
+    assert lines[-3:] == [
+        "heun 5: 63  15  3  0",
+        "heun 5, shown to the network: 63  10.31  4.657",
+        "heun 3: 63  6.5  0",
+    ]
+
+
 def test_inspect_prints_the_same_facts_as_one_document():
     outcome = artc("inspect", GOLDEN, "--json")
     assert (outcome.code, outcome.err) == (0, "")
@@ -198,7 +208,7 @@ def test_sample_prints_its_facts_as_one_document(tmp_path):
     artifact, numbers = put(tmp_path, "gaussian"), tmp_path / "x.npz"
     facts = artc("sample", artifact, "--nfe", "3", "-n", "2", "-o", numbers, "--json").document
     expected = {"path": str(numbers), "panels": ["compiled"], "count": 2, "solver": "heun", "nfe": 3, "seed": 0}
-    assert facts == expected
+    assert facts == {**expected, "model_sigmas": False}
     assert artc("sample", artifact, "--nfe", "3", "-n", "2", "-o", numbers, "--quiet").out == ""
 
 

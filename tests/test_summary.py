@@ -16,7 +16,7 @@ from artc.evaluation.summary import (
     headline,
     summary,
 )
-from tests.golden.example import example
+from tests.golden.example import asked_example, example
 
 NAMES = ("gap", "learning_curve", "explained_variance", "state_spread", "refinements", "paper", "policy")
 MEASURED, BARE = example().schedules
@@ -32,7 +32,7 @@ def measured(value, baselines, stderr=0.01, nfe=5):
 
 def details(**parts):
     """The details of these parts, whether or not they would make an artifact together."""
-    rest = {"stiffness": None, "created": example().created, "digest": ""}
+    rest = {"stiffness": None, "schedules": (), "created": example().created, "digest": ""}
     return dict(detail_facts(SimpleNamespace(**rest, **parts)))
 
 
@@ -221,3 +221,26 @@ def test_nested_facts_become_dotted_names():
         ("b.c", "[2, 3]"),
         ("b.d.e", "None"),
     ]
+
+
+def test_model_sigmas_have_a_column_of_their_own_where_a_schedule_has_them():
+    columns, rows, best = comparison_table(asked_example())
+    assert columns[4:8] == ["error", "+-", "model-sigmas", "edm"]
+    assert rows[0][4:8] == ["0.2100", "0.0100", "0.1250", "0.3600"]
+    assert rows[0][-1] == "0.70 x edm-free"  # of the schedule as any host can walk it
+    assert rows[1][4:] == ["-"] * (len(columns) - 4)
+    assert best == [6, None]
+    # Found, and not measured: a dash.
+    measured, _ = asked_example().schedules
+    columns, rows, best = table(replace(measured, evaluation=measured.evaluation[:1]))
+    assert (rows[0][4:7], best) == (["0.2100", "0.0100", "-"], [4])
+    assert "model-sigmas" not in comparison_table(example())[0]
+
+
+def test_model_sigmas_are_among_the_facts_and_the_details():
+    facts = json.loads(json.dumps(summary(asked_example())))
+    assert facts["schedules"][0]["model_sigmas"] == [63.0, 2**3.5 - 1, 2**2.5 - 1]
+    assert facts["schedules"][0]["evaluation"][1]["metric"] == "endpoint_rms_with_model_sigmas"
+    assert facts["schedules"][1]["model_sigmas"] is None
+    assert dict(detail_facts(asked_example()))["model sigmas"].startswith("heun 5: where the host can")
+    assert "model sigmas" not in dict(detail_facts(example()))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from artc.artifact import Artifact, Evaluation, Schedule
+from artc.artifact.types import WITH_MODEL_SIGMAS
 from artc.evaluation.diagnostics import diagnostic_facts, figure, is_number, troubles
 
 
@@ -65,6 +66,7 @@ def schedule_facts(schedule: Schedule) -> dict[str, Any]:
         "steps": schedule.steps,
         "origin": schedule.origin,
         "sigmas": list(schedule.sigmas),
+        "model_sigmas": None if schedule.model_sigmas is None else list(schedule.model_sigmas),
         "gap": None if schedule.certificate is None else schedule.certificate.gap,
         "evaluation": [evaluation_facts(evaluation) for evaluation in schedule.evaluation],
     }
@@ -110,9 +112,17 @@ def detail_facts(artifact: Artifact) -> list[tuple[str, str]]:
         facts.insert(1, (model.conditioning, _condition(artifact)))
     if artifact.stiffness is not None:
         facts.append(("state", f"a clock that reads the state could save {artifact.stiffness.state_gain:.1%} more"))
+    if any(schedule.model_sigmas for schedule in artifact.schedules):
+        facts.append(("model sigmas", _asked_schedules(artifact)))
     facts += diagnostic_facts(made.diagnostics, learned_from(made.config))
     facts.append(("digest", artifact.digest))
     return facts
+
+
+def _asked_schedules(artifact: Artifact) -> str:
+    """Which schedules have them."""
+    which = [f"{schedule.solver} {schedule.nfe}" for schedule in artifact.schedules if schedule.model_sigmas]
+    return f"{', '.join(which)}: where the host can, the network is shown other sigmas than the solver walks"
 
 
 def _condition(artifact: Artifact) -> str:
@@ -159,26 +169,36 @@ def _stages(artifact: Artifact) -> dict[str, float]:
 
 
 def comparison_table(artifact: Artifact) -> tuple[list[str], list[list[str]], list[int | None]]:
-    """Headings, rows and the best cell of each row: every schedule's end-point error beside the baselines'."""
+    """Headings, rows and the best cell of each row: every schedule's end-point error beside the baselines'.
+
+    Where a schedule has model sigmas, there is a column for the error with them.
+    """
     measured = [schedule.evaluation[0] for schedule in artifact.schedules if schedule.evaluation]
     names = list(dict.fromkeys(name for done in measured for name in done.baselines))
-    headings = ["solver", "NFE", "steps", "origin", *(["error", "+-", *names, "vs best"] if measured else [])]
+    shown = ["model-sigmas"] if measured and any(schedule.model_sigmas for schedule in artifact.schedules) else []
+    headings = ["solver", "NFE", "steps", "origin", *(["error", "+-", *shown, *names, "vs best"] if measured else [])]
     rows: list[list[str]] = []
     best: list[int | None] = []
     for schedule in artifact.schedules:
         row = [schedule.solver, str(schedule.nfe), str(schedule.steps), schedule.origin]
         place = None
         if measured and not schedule.evaluation:
-            row += ["-"] * (len(names) + 3)
+            row += ["-"] * (len(names) + len(shown) + 3)
         elif measured:
             done = schedule.evaluation[0]
             facts = evaluation_facts(done)
             ratio = facts["ratio_to_best"]
             # Not every schedule need have been held against the same baselines.
-            values = [done.value, math.nan, *(done.baselines.get(name, math.nan) for name in names)]
+            others = [_with_model_sigmas(schedule)] * len(shown)
+            values = [done.value, math.nan, *others, *(done.baselines.get(name, math.nan) for name in names)]
             row += [figure(done.value), figure(done.stderr), *map(figure, values[2:])]
             row += ["-" if ratio is None else f"{ratio:.2f} x {facts['best_baseline']}"]
             place = 4 + values.index(min(value for value in values if not math.isnan(value)))
         rows.append(row)
         best.append(place)
     return headings, rows, best
+
+
+def _with_model_sigmas(schedule: Schedule) -> float:
+    """The error with model sigmas; not a number where it was not measured."""
+    return next((done.value for done in schedule.evaluation if done.metric == WITH_MODEL_SIGMAS), math.nan)
