@@ -58,7 +58,15 @@ ROOMS = (
 
 ALONGSIDE = {
     "schemas": ("__init__.py", "*.json"),
-    "integrations": ("__init__.py", "choosing.py", "fitting.py", "samplers.py", "comfyui/*.py", "policy/*.py"),
+    "integrations": (
+        "__init__.py",
+        "asking.py",
+        "choosing.py",
+        "fitting.py",
+        "samplers.py",
+        "comfyui/*.py",
+        "policy/*.py",
+    ),
 }
 """What lies at the top of a clone, and inside artc once it is installed."""
 

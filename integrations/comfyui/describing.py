@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from artc.artifact import BUDGETS, Artifact, Evaluation, Schedule, nfe_of
+from artc.artifact.types import ENDPOINT_RMS, WITH_MODEL_SIGMAS
 
 from ..fitting import DOMAINS
 from ..samplers import SAMPLERS
@@ -29,7 +30,24 @@ def line(artifact: Artifact, schedule: Schedule, kept: int, notices: Iterable[st
     walked = f"sigma {start:g} to 0 ({info.domain})" if kept else "nothing is sampled"
     whole = "as a whole: " if kept < schedule.steps and schedule.evaluation else ""
     facts = [info.name, schedule.solver, spent, walked, schedule.origin, whole + measured(schedule)]
+    if schedule.model_sigmas is not None:
+        facts.append("has model sigmas too: ART Model Sigmas")
     return printable(" · ".join(facts) + "".join(f" · Note: {notice}" for notice in notices))
+
+
+def asked_line(artifact: Artifact, schedule: Schedule) -> str:
+    """What the network is shown at the nodes of a schedule, and what was measured so beside what was without it."""
+    facts = [artifact.model.name, schedule.solver, f"NFE {schedule.nfe}"]
+    if schedule.model_sigmas is None:
+        return printable(" · ".join([*facts, "this schedule has no model sigmas: the model is as it was"]))
+    pairs = zip(schedule.sigmas, schedule.model_sigmas, strict=False)
+    moved = ", ".join(f"{shown:.4g} at {node:.4g}" for node, shown in pairs if shown != node) or "its own sigmas"
+    found = {done.metric: done.value for done in schedule.evaluation}
+    known = "nothing measured"
+    if WITH_MODEL_SIGMAS in found:
+        known = f"{ENDPOINT_RMS} {figure(found[WITH_MODEL_SIGMAS])}"
+        known += f" (without: {figure(found[ENDPOINT_RMS])})" if ENDPOINT_RMS in found else ""
+    return printable(" · ".join([*facts, f"shown {moved}", known]))
 
 
 def measured(schedule: Schedule) -> str:
@@ -71,14 +89,20 @@ def _facts(artifact: Artifact) -> Iterator[str]:
 def _rows(artifact: Artifact) -> Iterator[Sequence[str]]:
     known = [held.evaluation[0] for held in artifact.schedules if held.evaluation]
     names = list(dict.fromkeys(name for done in known for name in done.baselines))
-    yield ("solver", "NFE", "steps", "origin", *(("error", *names) if known else ()))
+    shown = ("model-sigmas",) if known and any(held.model_sigmas for held in artifact.schedules) else ()
+    yield ("solver", "NFE", "steps", "origin", *(("error", *shown, *names) if known else ()))
     for held in artifact.schedules:
         row = [held.solver, str(held.nfe), str(held.steps), held.origin]
         if known:
             done = held.evaluation[0] if held.evaluation else None
             row += ["-" if done is None else figure(done.value)]
+            row += [figure(_with_model_sigmas(held)) for _ in shown]
             row += ["-" if done is None else figure(done.baselines.get(name, math.nan)) for name in names]
         yield row
+
+
+def _with_model_sigmas(schedule: Schedule) -> float:
+    return next((done.value for done in schedule.evaluation if done.metric == WITH_MODEL_SIGMAS), math.nan)
 
 
 def _table(rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -97,6 +121,8 @@ def _uses(artifact: Artifact) -> Iterator[str]:
     metrics = dict.fromkeys(done.metric for held in artifact.schedules for done in held.evaluation[:1])
     for metric in metrics:
         yield f"error is {metric}: how far samples end from those of a fine grid; smaller is better, equal NFE."
+    if any(held.model_sigmas for held in artifact.schedules):
+        yield "model-sigmas is the error where ART Model Sigmas shows the model other noise levels than are walked."
     for solver in dict.fromkeys(held.solver for held in artifact.schedules):
         kin = [sampler.name for sampler in SAMPLERS.values() if sampler.solver == solver and sampler.kin]
         if kin:

@@ -13,12 +13,14 @@ the public code of the paper, whose samplers call nothing else of a network but 
 
 from __future__ import annotations
 
-import inspect
 import math
 from typing import TYPE_CHECKING, Any
 
+from artc.artifact import Schedule
 from artc.errors import InputError
 
+from .. import asking
+from ..asking import forwarded
 from ..choosing import AnyArtifact, opened, sigmas_for
 from ..fitting import HostModel, check_fit
 from ..samplers import find_own
@@ -75,15 +77,7 @@ class ScheduledNetwork:
     def __getattr__(self, name: str) -> Any:
         if name in LIMITS:
             return getattr(self.network, name, LIMITS[name])
-        value = getattr(self.network, name)
-        if not inspect.ismethod(value):
-            return value
-
-        def forwarded(*args: Any, **kwargs: Any) -> Any:
-            result = value(*args, **kwargs)
-            return self if result is self.network else result
-
-        return forwarded
+        return forwarded(self, self.network, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.network, name, value)
@@ -131,6 +125,28 @@ def scheduled(
     check_fit(artifact.model, sigmas, host_model(net))
     spent = known.nfe(len(sigmas) - 1, artifact.model.cost)
     return ScheduledNetwork(net, _rounded(net, sigmas), spent)
+
+
+def asked(net: Any, schedule: Schedule) -> Any:
+    """The network that is shown the model sigmas of a schedule at its nodes; itself where the schedule has none.
+
+    It keeps its attributes, `round_sigma`, `sigma_min` and `sigma_max` among them. One that `scheduled` made keeps its
+    grid. A network that knows certain noise levels only is shown the model sigmas rounded to them, at the nodes rounded
+    to them; two may then be shown as one. Raises what `artc.integrations.asking.asked` raises.
+    """
+    if isinstance(net, ScheduledNetwork):
+        return ScheduledNetwork(asked(net.network, schedule), net.sigmas, net.nfe)
+    made = asking.asked(net, schedule)
+    own = getattr(net, "round_sigma", None)
+    if own is None or not isinstance(made, asking.AskedDenoiser):
+        return made
+    import torch
+
+    def known(levels: tuple[float, ...]) -> list[float]:
+        rounded: list[float] = own(torch.tensor(levels, dtype=torch.float64)).tolist()
+        return rounded
+
+    return asking.AskedDenoiser(made.denoiser, known(made.nodes), known(made.model_sigmas))
 
 
 def host_model(net: Any) -> HostModel:

@@ -72,6 +72,13 @@ class Part:
         return (*(f"# {line}" for line in self.where), self.text)
 
 
+IN_CODE = {
+    "edm": "; artc.integrations.edm.asked can",
+    "k-diffusion": "; artc.integrations.k_diffusion.asked can",
+    "comfyui": "; the node ART Model Sigmas can",
+}
+"""Where a host can show them to the network, though not by pasting a list."""
+
 Note = tuple[str, str]
 """What it is about, in a word, and what to know."""
 
@@ -111,7 +118,10 @@ class Export:
     @property
     def notes(self) -> tuple[Note, ...]:
         """Which sampler to take, how many numbers there are and why, where they go."""
-        return self.printed.notes
+        if self.grid.schedule.model_sigmas is None:
+            return self.printed.notes
+        said = "the schedule also has model sigmas, which this target cannot use; its grid is good without them"
+        return (*self.printed.notes, ("shown", f"{said}{IN_CODE.get(self.target, '')}"))
 
     @property
     def headline(self) -> str:

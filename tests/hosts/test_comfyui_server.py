@@ -17,6 +17,7 @@ NODES = {
     "ArtScheduleInfo": "ART Schedule Info",
     "ArtCompile": "ART Compile",
     "ArtPolicySampler": "ART Policy Sampler",
+    "ArtModelSigmas": "ART Model Sigmas",
 }
 TRIED = ["euler", "heun", "dpmpp_2m", "dpm_2", "dpm_2_ancestral", "dpmpp_sde", "dpmpp_3m_sde"]
 TRIED += ["ipndm", "deis", "res_multistep", "uni_pc", "uni_pc_bh2"]

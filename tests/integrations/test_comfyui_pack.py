@@ -136,6 +136,7 @@ def test_the_script_in_the_page_knows_the_nodes_that_show_a_text(pack):
         "ArtSchedule",
         "ArtScheduleInfo",
         "ArtCompile",
+        "ArtModelSigmas",
     }
 
 

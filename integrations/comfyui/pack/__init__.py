@@ -1,4 +1,4 @@
-"""ART Schedule, ART Schedule Info, ART Compile and ART Policy Sampler for ComfyUI.
+"""ART Schedule, ART Schedule Info, ART Compile, ART Policy Sampler and ART Model Sigmas for ComfyUI.
 
 The nodes are part of artc. Their code is in `vendor/`, which the command that builds this folder fills; without it, an
 artc that is installed beside ComfyUI is used.

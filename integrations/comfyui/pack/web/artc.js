@@ -2,7 +2,7 @@
 import { app } from "../../scripts/app.js";
 import { ComfyWidgets } from "../../scripts/widgets.js";
 
-const NODES = ["ArtSchedule", "ArtScheduleInfo", "ArtCompile"];
+const NODES = ["ArtSchedule", "ArtScheduleInfo", "ArtCompile", "ArtModelSigmas"];
 const TABLE = "ArtScheduleInfo";
 const WIDGET = "shown";
 const LINE = 12, LETTER = 5, TYPED = 6.5, WIDEST = 900, TALLEST = 600; // pixels; TYPED is a letter of a table
