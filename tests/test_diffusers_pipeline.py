@@ -167,6 +167,18 @@ def test_a_pipeline_that_needs_something_else_is_refused(settings, arguments, co
         from_pipeline(sd(**settings), **{**text_of(prompts), **arguments})
 
 
+def test_one_negative_prompt_is_one_though_a_batch_rounds_its_rows_differently(sd, prompts):
+    pipe, text = sd(), text_of(prompts)
+    negative = text["negative_prompt_embeds"][:1]
+    rounded = torch.cat([negative, negative * (1 + torch.finfo(torch.float32).eps)])
+    assert not torch.equal(rounded[:1], rounded[1:])
+    label = torch.tensor([NO_CLASS])
+    x = noisy(1, channels=4)
+    expected = Probe(from_pipeline(pipe, **{**text, "negative_prompt_embeds": negative}))(x, 1.0, labels=label)
+    made = Probe(from_pipeline(pipe, **{**text, "negative_prompt_embeds": rounded}))(x, 1.0, labels=label)
+    assert torch.equal(made, expected)
+
+
 def test_another_kind_of_pipeline_is_refused(prompts):
     pipe = diffusers.DDPMPipeline(unet=diffusers.UNet2DModel(**TINY, **PLAIN), scheduler=ddpm())
     with pytest.raises(InputError, match="DDPMPipeline has no UNet2DConditionModel with a VAE"):

@@ -120,13 +120,22 @@ def _prompts(unet: Any, given: Tensor, negative: Tensor | None, what: str, ndim:
         raise InputError(f"{what} has shape {tuple(given.shape)}; it must be {wanted}.")
     rows = given
     if negative is not None:
-        if negative.shape[1:] != given.shape[1:] or not len(negative) or not bool((negative == negative[:1]).all()):
+        if negative.shape[1:] != given.shape[1:] or not len(negative) or not _one_for_all(negative):
             raise InputError(
                 f"negative_{what} of shape {tuple(negative.shape)} is not one for all of {what}, {tuple(given.shape)}.",
                 hint="Give one negative prompt, embedded to as many tokens.",
             )
         rows = torch.cat([given, negative[:1].to(given)])
     return _Prompts(rows=rows.detach().to(unet.device, unet.dtype), count=len(given))
+
+
+def _one_for_all(rows: Tensor) -> bool:
+    """Whether all rows embed one text: equal but for the rounding of a batched encoder, bfloat16's at the most.
+
+    A matrix product may round the rows of a batch differently, so that one text in it has no one embedding to the bit.
+    """
+    spread = (rows - rows[:1]).abs().max()
+    return bool(spread <= 4 * torch.finfo(torch.bfloat16).eps * rows.abs().max())
 
 
 def _check_pooled(config: Any, prompts: _Prompts, pooled: _Prompts) -> None:
