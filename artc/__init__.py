@@ -16,18 +16,18 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from artc.artifact import Artifact
     from artc.artifact import read as load
+    from artc.compiling import compile  # noqa: A004 - the command line's own word
     from artc.errors import ArtcError
     from artc.models.adapters import adapt
     from artc.models.custom import score_model
     from artc.models.diffusers.pipeline import from_pipeline
     from artc.models.score_model import ScoreModel
     from artc.models.times import cosine_times, discrete_times, flow_times, linear_vp_times, sigma_times
-    from artc.pipeline import compile  # noqa: A004 - the command line's own word
 
 _HOMES = {
     "Artifact": ("artc.artifact", "Artifact"),
     "ArtcError": ("artc.errors", "ArtcError"),
-    "compile": ("artc.pipeline", "compile"),
+    "compile": ("artc.compiling", "compile"),
     "load": ("artc.artifact", "read"),
     "ScoreModel": ("artc.models.score_model", "ScoreModel"),
     "adapt": ("artc.models.adapters", "adapt"),

@@ -7,35 +7,31 @@ on from them, and ends with the same artifact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any, SupportsIndex, TypeVar
+from typing import Any, TypeVar
 
-from artc.arguments import whole
 from artc.artifact import Artifact, Coordinate, Created, Schedule, Stiffness, steps_for
 from artc.artifact.codec import check_plain
 from artc.artifact.policy import policy_record
-from artc.checkpoints.checkpoint import opened
-from artc.checkpoints.fingerprint import fingerprint
 from artc.checkpoints.ledger import INTERVAL, Ledger
 from artc.checkpoints.units import NOWHERE, Units
-from artc.errors import InputError
-from artc.evaluation.endpoint import Teacher, as_evaluation, compare
-from artc.evaluation.selection import refine_losers
+from artc.evaluation.asking import ask_all, asked_facts, with_model_sigmas
+from artc.evaluation.endpoint import Teacher, as_evaluations, compare
+from artc.evaluation.selection import Grids, Noises, Schedules, order_aware, select
+from artc.learning.local_error import LEAST_MEASURED, MEASURED, measure
 from artc.learning.methods import Task, bake, find_method
-from artc.learning.objective import energy_of, gap, state_gain
-from artc.learning.refining import TRIALS
+from artc.learning.objective import Energy, energy_of, gap, state_gain
 from artc.learning.state_record import PolicyFound, check_policy, find_policy
 from artc.models.conditioning import conditioned
-from artc.models.custom import score_model
 from artc.models.domains import domain_sigma, domain_warp, unscaled
-from artc.models.score_model import ConditionalDenoiser, Denoiser, Probe, ScoreModel
-from artc.progress import Steps, drain, mapped
+from artc.models.score_model import Probe, ScoreModel
+from artc.progress import Steps, mapped
 from artc.recording import provenance
-from artc.request import REFINE, Request
+from artc.request import Request
 from artc.sampling.bank import build_bank
+from artc.sampling.solvers import find_solver
 
 Result = TypeVar("Result")
 
@@ -77,7 +73,7 @@ def compile_steps(
         sigma_min=limits.sigma_min,
         sigma_max=limits.sigma_max,
         nodes=request.nodes,
-        ends=request.refine,
+        ends=request.trajectories if request.refine else 0,
         journal=ledger.within("trajectories"),
     )
     bank = yield from _stage("trajectories", walking)
@@ -97,7 +93,7 @@ def compile_steps(
     learned = yield from _stage("training", ledger.once("training", find_method(request.method)(task)))
     clock.lap("training")
 
-    schedules: dict[tuple[str, int], Schedule] = {}
+    schedules: Schedules = {}
     for (solver, nfe), steps in budgets.items():
         sigmas, certificate = bake(learned, steps, held_out, info)
         schedules[solver, nfe] = Schedule(
@@ -113,25 +109,12 @@ def compile_steps(
         policy = yield from _stage("policy", ledger.once("policy", reading), found)
         clock.lap("policy")
 
+    asked: Mapping[str, Any] = {}
     refinements: Mapping[str, Any] = {}
     if request.refine and bank.ends is not None:
-        known, ends = latents.first(request.refine), bank.ends
-        comparing = compare(probe.on, known, info, schedules, ends, ledger.within("comparing"))
-        errors = yield from _stage("comparing", comparing, found)
-        search = refine_losers(
-            probe.on,
-            known,
-            ends,
-            info,
-            schedules,
-            errors,
-            coordinate=warp.coordinate,
-            held_out=held_out,
-            trials=request.trials,
-            journal=ledger.within("refining"),
-        )
-        selected = yield from _stage("refining", search, found)
-        schedules, refinements = selected.schedules, selected.refinements
+        made = Noises(latents=latents, ends=bank.ends)
+        refining = _refine(request, fine, probe, made, schedules, coordinate, held_out, ledger)
+        schedules, refinements, asked = yield from mapped(refining, lambda update: replace(update, gap=found))
     clock.lap("refining")
 
     teacher = Teacher(steps=request.teacher_steps)
@@ -144,7 +127,7 @@ def compile_steps(
     return Artifact(
         model=info,
         schedules=tuple(
-            replace(schedule, evaluation=(as_evaluation(errors[key], seed=request.check_seed, teacher=teacher),))
+            replace(schedule, evaluation=as_evaluations(errors[key], seed=request.check_seed, teacher=teacher))
             for key, schedule in schedules.items()
         ),
         warp=warp,
@@ -163,6 +146,7 @@ def compile_steps(
             diagnostics={
                 "gap": found,
                 "refinements": refinements,
+                **({"model_sigmas": asked} if asked else {}),
                 **learned.diagnostics,
                 **({"policy": policy.diagnostics} if policy else {}),
             },
@@ -172,6 +156,54 @@ def compile_steps(
             seconds={**clock.laps, "denoiser": round(spent.denoiser, 3)},
         ),
     ).sealed()
+
+
+def _refine(
+    request: Request,
+    fine: Probe,
+    probe: Probe,
+    bank: Noises,
+    schedules: Schedules,
+    coordinate: Coordinate,
+    held_out: Energy,
+    ledger: Ledger,
+) -> Generator[Update, None, tuple[Schedules, Mapping[str, Any], Mapping[str, Any]]]:
+    """Make the schedules for the solvers that walk them; returns them and, for the record, how that went.
+
+    Nodes are moved on the first noises of the bank. Those that the certificate is taken on are watched: nothing is
+    fitted to them.
+    """
+    info, held = probe.model.info, request.trajectories // 4
+    fitted = bank.part(slice(min(request.refine, request.trajectories - held)))
+    watched = bank.part(slice(-min(held, request.refine), None))
+
+    more: Grids = {}
+    few = bank.latents.first(min(MEASURED, request.trajectories // LEAST_MEASURED))
+    if len(few) >= LEAST_MEASURED:
+        measuring = measure(fine.on, few, coordinate, [find_solver(name) for name in request.solvers])
+        more = order_aware((yield from _stage("measuring", ledger.once("measuring", measuring))), schedules, info)
+    journal = ledger.within("comparing")
+    comparing = compare(probe.on, watched.latents, info, schedules, watched.ends, journal, more=more)
+    errors = yield from _stage("comparing", comparing)
+    selecting = select(
+        probe.on,
+        fitted,
+        watched,
+        info,
+        schedules,
+        errors,
+        more,
+        held_out=held_out,
+        trials=request.trials,
+        seed=request.seed,
+        journal=ledger.within("refining"),
+    )
+    selected = yield from _stage("refining", selecting)
+    if not request.model_sigmas:
+        return selected.schedules, selected.refinements, {}
+    asking = ask_all(probe.on, bank.part(slice(2 * request.refine)), info, selected.schedules, ledger.within("asking"))
+    asked = yield from _stage("asking", asking)
+    return with_model_sigmas(selected.schedules, asked), selected.refinements, asked_facts(asked)
 
 
 def _stage(
@@ -193,73 +225,3 @@ class _Stopwatch:
     def lap(self, name: str) -> None:
         now = self._ledger.cost().seconds
         self.laps[name], self._last = round(now - self._last, 3), now
-
-
-def compile(  # noqa: A001 - the same word as on the command line; it shadows the builtin for nobody
-    model: Denoiser | ConditionalDenoiser | ScoreModel,
-    *,
-    nfe: SupportsIndex | Iterable[SupportsIndex],
-    solver: str | Sequence[str] = "heun",
-    method: str = "art-rl",
-    seed: SupportsIndex = 0,
-    trajectories: SupportsIndex = 256,
-    refine: bool = True,
-    nodes: SupportsIndex = 128,
-    checks: SupportsIndex = 64,
-    teacher_steps: SupportsIndex = 64,
-    trials: SupportsIndex = TRIALS,
-    policy: bool = False,
-    labels: Iterable[SupportsIndex] = (),
-    guidance: float | None = None,
-    checkpoint: str | Path | None = None,
-    on_update: Callable[[Update], object] = lambda _: None,
-    **description: Any,
-) -> Artifact:
-    """Compile schedules for any denoiser callable D(x; sigma) = E[x0 | x], or for a `ScoreModel`.
-
-    Args:
-        model: `(B, *shape), (B,) -> (B, *shape)` in the dtype of x, on the device; or a described or loaded model.
-        nfe: denoiser calls per sample, one schedule each; a number, or several. Under guidance each counts double.
-        solver: a name, or several.
-        trajectories: noises walked to learn from, each through `nodes` sigmas at a call each.
-        refine: move the nodes of a schedule that a hand-made grid beats, on at most 64 of these noises and trying at
-            most `trials` grids for each node. Method `paper` is left as it is learned.
-        checks: noises on which the result is compared with a teacher of `teacher_steps` Heun steps.
-        policy: also learn a clock that reads the state; it is written beside the artifact as an ONNX file.
-        labels: classes to compile for, drawn uniformly; all of them when left out.
-        guidance: scale w of classifier-free guidance, D_u + w (D_c - D_u).
-        checkpoint: a folder for finished work, from which the same call goes on after it was killed. It is left to the
-            caller, who removes it once the artifact is saved.
-        on_update: called with every progress update.
-        description: of a bare callable, the arguments of `artc.score_model`: shape, sigma_min, sigma_max, and others.
-
-    Raises:
-        ArtcError: one of its kinds, with a sentence and a hint, for any argument that makes no sense.
-    """
-    if isinstance(model, ScoreModel):
-        if description:
-            raise InputError(f"A ScoreModel states its {', '.join(description)} itself.")
-    else:
-        if "shape" not in description:
-            raise InputError("A denoiser needs the shape of a sample.", hint="Such as shape=(3, 32, 32).")
-        model = score_model(model, **description)
-    budgets = tuple(nfe) if isinstance(nfe, Iterable) else (nfe,)
-    request = Request(
-        nfe=tuple(whole(budget, "NFE") for budget in budgets),
-        solvers=(solver,) if isinstance(solver, str) else tuple(solver),
-        method=method,
-        seed=whole(seed, "seed", least=0),
-        trajectories=whole(trajectories, "number of trajectories"),
-        refine=REFINE if refine else 0,
-        nodes=whole(nodes, "number of nodes"),
-        checks=whole(checks, "number of checks"),
-        teacher_steps=whole(teacher_steps, "number of the teacher's steps"),
-        trials=whole(trials, "number of trials"),
-        policy=bool(policy),
-        labels=tuple(whole(label, "label", least=0) for label in labels),
-        guidance=guidance,
-    )
-    if checkpoint is None:
-        return drain(compile_steps(model, request), on_update)
-    with opened(Path(checkpoint), fingerprint(model, request), resume=True, remove=False) as units:
-        return drain(compile_steps(model, request, units), on_update)

@@ -43,6 +43,7 @@ def provenance(
             "teacher_steps": request.teacher_steps,
             "refine": request.refine,
             "trials": request.trials,
+            "model_sigmas": request.model_sigmas,
             "policy": request.policy,
             LEARNER: dict(learner),
             **({"model": dict(model.record)} if model.record else {}),

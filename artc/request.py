@@ -6,15 +6,35 @@ import math
 from dataclasses import dataclass
 
 from artc.arguments import whole
-from artc.artifact import steps_for
-from artc.errors import BudgetError, InputError
+from artc.artifact import BUDGETS, steps_for
+from artc.errors import BudgetError, InputError, UnknownNameError
 from artc.learning.methods import find_method
 from artc.learning.objective import CELLS
-from artc.learning.refining import TRIALS
 from artc.sampling.solvers import find_solver
 
-REFINE = 64
-"""Noises of the trajectory bank on which the schedules are held against hand-made grids."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """What a compilation may spend: trajectories walked, noises and grids tried to move the nodes of each schedule."""
+
+    trajectories: int
+    refine: int
+    trials: int
+
+
+EFFORTS: dict[str, Effort] = {
+    "fast": Effort(trajectories=96, refine=64, trials=0),
+    "default": Effort(trajectories=128, refine=64, trials=14),
+    "max": Effort(trajectories=256, refine=128, trials=64),
+}
+"""`fast` chooses between the grids that are known; the others also move their nodes."""
+
+
+def find_effort(name: str) -> Effort:
+    """An effort by its name; raises UnknownNameError that lists the close names."""
+    if name not in EFFORTS:
+        raise UnknownNameError("effort", name, EFFORTS)
+    return EFFORTS[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +46,10 @@ class Request:
         trajectories: size of the bank; a quarter of it is held out for the certificate.
         nodes: sigmas at which each trajectory is kept.
         checks: noises of the final comparison with the baselines, and `teacher_steps` of its reference.
-        refine: noises on which a schedule that a hand-made grid beats is refined; 0 leaves it as it was learned,
-            as paper mode always does.
-        trials: most grids tried for each free node of such a schedule.
+        refine: noises on which the nodes of a schedule are moved; 0 leaves it as it was learned, as paper mode always
+            does.
+        trials: most grids tried for each schedule, besides those of a Jacobian; 0 chooses between known grids only.
+        model_sigmas: whether to look for the sigmas to show the network at the nodes of each schedule.
         policy: whether a clock that reads the state is learned too, for the file beside the artifact.
         labels: classes or prompts that the samples are drawn from, uniformly; empty for all that the model has.
         guidance: scale of classifier-free guidance, which doubles the calls of every denoised value; None for none.
@@ -38,12 +59,13 @@ class Request:
     solvers: tuple[str, ...] = ("heun",)
     method: str = "art-rl"
     seed: int = 0
-    trajectories: int = 256
+    trajectories: int = EFFORTS["default"].trajectories
     nodes: int = 128
     checks: int = 64
     teacher_steps: int = 64
-    refine: int = REFINE
-    trials: int = TRIALS
+    refine: int = EFFORTS["default"].refine
+    trials: int = EFFORTS["default"].trials
+    model_sigmas: bool = False
     policy: bool = False
     labels: tuple[int, ...] = ()
     guidance: float | None = None
@@ -72,12 +94,23 @@ class Request:
             raise InputError(
                 f"Schedules cannot be compared on refine={self.refine} noises.", hint="Use 0, or 2 or more."
             )
-        whole(self.trials, "number of trials")
+        whole(self.trials, "number of trials", least=0)
         if whole(self.seed, "seed", least=0) >= 2**32:
             raise InputError(f"A seed is less than 2^32, not {self.seed}.")
         if self.method == "paper":
             # Paper mode is there to show what the papers' way gives: nothing of ours mends its schedules.
             object.__setattr__(self, "refine", 0)
+        if self.model_sigmas:
+            for solver in self.solvers:
+                if BUDGETS[solver].between_nodes:
+                    raise InputError(
+                        f"{solver} also asks the network between the nodes of its grid, where model sigmas are none.",
+                        hint="Leave them out, or choose another solver.",
+                    )
+            if not self.refine:
+                raise InputError(
+                    "Model sigmas are found by refining, which is left out.", hint="Leave out one of the two."
+                )
 
     @property
     def cost(self) -> int:

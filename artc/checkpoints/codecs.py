@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from artc.artifact import Warp
+from artc.artifact import Coordinate, Warp
 from artc.artifact.codec import from_document, to_document
 from artc.checkpoints.units import Unit
 from artc.evaluation.asking import Asked
+from artc.learning.local_error import LocalError, LocalErrors
+from artc.learning.matching import Matched
 from artc.learning.methods import Learned
-from artc.learning.refining import Refined
 from artc.learning.state_record import PolicyFound
 from artc.sampling.bank import BankBatch
 
@@ -73,14 +74,30 @@ def learned_of(unit: Unit, _device: torch.device) -> Learned:
     return Learned(warp=from_document(Warp, unit.facts["warp"]), progress=progress, **rest)
 
 
-def refined_unit(refined: Refined) -> Unit:
+def matched_unit(matched: Matched) -> Unit:
     """What a search found."""
-    return Unit(arrays={}, facts=asdict(refined))
+    return Unit(arrays={}, facts=asdict(matched))
 
 
-def refined_of(unit: Unit, _device: torch.device) -> Refined:
+def matched_of(unit: Unit, _device: torch.device) -> Matched:
     """The same again."""
-    return Refined(**{**unit.facts, "sigmas": tuple(unit.facts["sigmas"])})
+    return Matched(**{**unit.facts, "sigmas": tuple(unit.facts["sigmas"])})
+
+
+def local_errors_unit(measured: LocalErrors) -> Unit:
+    """The clocks are the arrays, by the solver."""
+    facts = {
+        "coordinate": asdict(measured.coordinate),
+        "exponents": {solver: found.exponent for solver, found in measured.found.items()},
+    }
+    return Unit(arrays={solver: found.clock for solver, found in measured.found.items()}, facts=facts)
+
+
+def local_errors_of(unit: Unit, _device: torch.device) -> LocalErrors:
+    """The same again."""
+    exponents = unit.facts["exponents"]
+    found = {solver: LocalError(clock=unit.arrays[solver], exponent=exponents[solver]) for solver in exponents}
+    return LocalErrors(coordinate=Coordinate(**unit.facts["coordinate"]), found=found)
 
 
 def asked_unit(asked: Asked) -> Unit:
@@ -114,7 +131,8 @@ CODECS: Mapping[str, Codec] = {
     "BankBatch": Codec(encode=batch_unit, decode=batch_of),
     "Learned": Codec(encode=learned_unit, decode=learned_of),
     "PolicyFound": Codec(encode=policy_unit, decode=policy_of),
-    "Refined": Codec(encode=refined_unit, decode=refined_of),
+    "LocalErrors": Codec(encode=local_errors_unit, decode=local_errors_of),
+    "Matched": Codec(encode=matched_unit, decode=matched_of),
     "Asked": Codec(encode=asked_unit, decode=asked_of),
 }
 """By the name of the result's class."""

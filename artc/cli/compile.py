@@ -47,8 +47,16 @@ def compile_command(
     ] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same artifact.")] = 0,
     device: Device = "auto",
-    trajectories: Annotated[int, typer.Option(help="Trajectories to learn from; 128 calls each.")] = 256,
-    refine: Annotated[bool, typer.Option(help="Refine a schedule that a hand-made grid beats.")] = True,
+    effort: Annotated[
+        str, typer.Option(help="fast chooses between known grids; default and max also move their nodes.")
+    ] = "default",
+    trajectories: Annotated[
+        int | None, typer.Option(help="Trajectories to learn from; 128 calls each.", show_default="by effort")
+    ] = None,
+    refine: Annotated[bool, typer.Option(help="Make each schedule for its solver, by its end points.")] = True,
+    model_sigmas: Annotated[
+        bool, typer.Option("--model-sigmas", help="Also find the sigmas to show the network at each node.")
+    ] = False,
     policy: Annotated[
         bool,
         typer.Option("--policy", help="Also learn a clock that reads the state, an ONNX file."),
@@ -101,18 +109,21 @@ def compile_command(
     from artc.evaluation.summary import summary
     from artc.models.score_model import check_precision, pick_device
     from artc.models.sources import load
-    from artc.request import REFINE, Request
+    from artc.request import Request, find_effort
 
+    spend = find_effort(effort)
     request = Request(
         nfe=budgets,
         solvers=solvers,
         method="paper" if paper else method or "art-rl",
         seed=seed,
-        trajectories=trajectories,
+        trajectories=spend.trajectories if trajectories is None else trajectories,
         policy=policy,
         labels=chosen,
         guidance=guidance,
-        refine=REFINE if refine else 0,
+        refine=spend.refine if refine else 0,
+        trials=spend.trials,
+        model_sigmas=model_sigmas,
     )
     where = pick_device(device)
     if kind == "published":

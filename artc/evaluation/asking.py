@@ -20,8 +20,9 @@ grid.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from artc.artifact import BUDGETS, ModelInfo, Schedule
 from artc.artifact.rules import model_sigma_defects
 from artc.errors import InputError
 from artc.evaluation.endpoint import EndpointError, clearly_nearer, endpoint_error
+from artc.evaluation.selection import Key, Noises, Schedules
 from artc.journal import BLANK, Journal
 from artc.learning.asking import Walked, fit, most_walks
 from artc.models.domains import domain_sigma, unscaled_sigma
@@ -99,12 +101,12 @@ def _ask(
     yield Progress(done=0, total=total)
 
     def error(which: slice, model_sigmas: Sequence[float] | None) -> EndpointError:
-        made = sample(fields, _part(latents, which), nodes, solver, model_sigmas=model_sigmas)
+        made = sample(fields, latents.part(which), nodes, solver, model_sigmas=model_sigmas)
         return endpoint_error(made, ends[which])
 
     low, high = bounds(nodes, info)
     walker = GridWalker(
-        fields=fields, latents=_part(latents, slice(half)), ends=ends[:half], info=info, sigmas=nodes, solver=solver
+        fields=fields, latents=latents.part(slice(half)), ends=ends[:half], info=info, sigmas=nodes, solver=solver
     )
     found = yield from shifted(fit(walker, low, high, most), 0, total)
     yield Progress(done=total - 2, total=total)
@@ -180,6 +182,35 @@ def _kept(base: Walked) -> list[list[tuple[Tensor, Memory]]]:
     return base.states
 
 
-def _part(latents: Latents, which: slice) -> Latents:
-    labels = None if latents.labels is None else latents.labels[which]
-    return replace(latents, noise=latents.noise[which], labels=labels)
+def ask_all(
+    fields: Fields, noises: Noises, info: ModelInfo, schedules: Schedules, journal: Journal = BLANK
+) -> Generator[Progress, None, dict[Key, Asked]]:
+    """Find model sigmas for every schedule of more than one step, yielding progress in calls of one sample."""
+    found: dict[Key, Asked] = {}
+    done, total = 0, sum((most_walks(one.steps) + 2) * nfe for (_, nfe), one in schedules.items())
+    yield Progress(done=0, total=total)
+    for key, schedule in schedules.items():
+        worth = (most_walks(schedule.steps) + 2) * schedule.nfe
+        if schedule.steps > 1:
+            search = ask(fields, noises.latents, noises.ends, info, schedule, journal=journal)
+            found[key] = yield from shifted(search, done, total, worth=worth)
+        done += worth
+        if schedule.steps == 1 or done < total:
+            yield Progress(done=done, total=total)
+    return found
+
+
+def with_model_sigmas(schedules: Schedules, asked: Mapping[Key, Asked]) -> Schedules:
+    """The same schedules with the model sigmas that were found for them."""
+    return {
+        key: replace(schedule, model_sigmas=asked[key].model_sigmas if key in asked else None)
+        for key, schedule in schedules.items()
+    }
+
+
+def asked_facts(asked: Mapping[Key, Asked]) -> dict[str, Any]:
+    """Errors without and with them on the noises that they were not fitted to, for the record."""
+    return {
+        f"{solver} {nfe}": {"without": one.watched[0], "with": one.watched[1], "kept": one.model_sigmas is not None}
+        for (solver, nfe), one in asked.items()
+    }

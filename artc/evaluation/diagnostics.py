@@ -78,12 +78,18 @@ def troubles(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _refinements(found: object) -> Iterator[str]:
-    """Which schedules a hand-made grid had beaten, by what, and what came of it."""
+    """Which grid each schedule got, and the end-point errors that decided it."""
     for name, facts in found.items() if isinstance(found, Mapping) else ():
-        keys = ("learned", "start", "refined")
-        if isinstance(facts, Mapping) and all(is_number(facts.get(key)) for key in keys):
-            learned, start, refined = (figure(facts[key]) for key in keys)
-            yield f"{name}: {facts.get('from')} was better than what was learned ({start}, {learned}); now {refined}"
+        if not isinstance(facts, Mapping) or not all(is_number(facts.get(key)) for key in ("learned", "start")):
+            continue
+        errors = {"learned": facts["learned"]}
+        if facts.get("from") not in (None, "schedule"):
+            errors[str(facts["from"])] = facts["start"]
+        if is_number(facts.get("refined")):
+            errors["with its nodes moved"] = facts["refined"]
+        kept = {"schedule": "learned", "matched": "with its nodes moved"}.get(str(facts.get("kept")), facts.get("kept"))
+        told = ", ".join(f"{error} {figure(value)}" for error, value in errors.items())
+        yield f"{name}: {told}" + (f"; kept: {kept}" if kept is not None else "")
 
 
 def figure(value: float) -> str:

@@ -32,6 +32,8 @@ from artc.sampling.grids import baseline, grid_for, names_for
 from artc.sampling.solvers import SOLVERS, find_solver
 from artc.sampling.trajectories import sample, sample_steps
 
+NO_MORE: Mapping[tuple[str, int], Mapping[str, tuple[float, ...]]] = {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointError:
@@ -100,17 +102,23 @@ def compare(
     schedules: Mapping[tuple[str, int], Schedule],
     reference: Teacher | Tensor,
     journal: Journal = BLANK,
+    *,
+    more: Mapping[tuple[str, int], Mapping[str, tuple[float, ...]]] = NO_MORE,
 ) -> Generator[Progress, None, dict[tuple[str, int], dict[str, EndpointError]]]:
     """Errors of each schedule, named `schedule`, and of every baseline grid at equal NFE, on the same noises.
 
-    A schedule with model sigmas is also walked with them, named `WITH_MODEL_SIGMAS`.
+    A schedule with model sigmas is also walked with them, named `WITH_MODEL_SIGMAS`. `more` are other grids by their
+    names, walked before the baselines.
 
     `reference` is the teacher, or the end points that it would reach. Each batch of the teacher's and each grid is a
     piece of the journal.
     """
     names = names_for(info)
     taught = info.cost * reference.calls if isinstance(reference, Teacher) else 0
-    walks = {key: 1 + len(names) + (schedule.model_sigmas is not None) for key, schedule in schedules.items()}
+    walks = {
+        key: 1 + len(names) + len(more.get(key, ())) + (schedule.model_sigmas is not None)
+        for key, schedule in schedules.items()
+    }
     total = len(latents) * (taught + sum(count * nfe for (_, nfe), count in walks.items()))
     yield Progress(done=0, total=total)
     done, reached = 0, []
@@ -123,11 +131,11 @@ def compare(
     references = torch.cat(reached) if isinstance(reference, Teacher) else reference
     errors: dict[tuple[str, int], dict[str, EndpointError]] = {}
     for (rule, nfe), schedule in schedules.items():
-        grids = {name: tuple(grid_for(name, schedule.steps, info).tolist()) for name in names}
+        grids = candidates(schedule, info, more.get((rule, nfe), {}))
         if schedule.model_sigmas is not None:
             grids = {WITH_MODEL_SIGMAS: schedule.sigmas, **grids}
         errors[rule, nfe] = {}
-        for name, sigmas in {"schedule": schedule.sigmas, **grids}.items():
+        for name, sigmas in grids.items():
             shown = schedule.model_sigmas if name == WITH_MODEL_SIGMAS else None
             samples = sample_steps(fields, latents, sigmas, find_solver(rule), model_sigmas=shown)
             walk = _differences(samples, references)
@@ -135,6 +143,14 @@ def compare(
             errors[rule, nfe][name] = error_of((yield from shifted(piece, done, total, worth=len(latents) * nfe)))
             done += len(latents) * nfe
     return errors
+
+
+def candidates(
+    schedule: Schedule, info: ModelInfo, more: Mapping[str, tuple[float, ...]]
+) -> dict[str, tuple[float, ...]]:
+    """A schedule's grid, named `schedule`, `more`, and every baseline grid of as many steps."""
+    baselines = {name: tuple(grid_for(name, schedule.steps, info).tolist()) for name in names_for(info)}
+    return {"schedule": schedule.sigmas, **more, **baselines}
 
 
 def _differences(walk: Generator[Steps, None, Tensor], references: Tensor) -> Generator[Steps, None, Tensor]:

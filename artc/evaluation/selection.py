@@ -1,112 +1,146 @@
-"""No schedule leaves worse than a grid that anybody could have written down: the losers are refined.
+"""Which grid a schedule gets: the best of those that are known, and of the one that end-point matching makes of it.
 
-The learned schedules are held against the hand-made grids on noises of the trajectory bank, whose end points are known
-already. One that loses gives way to the grid that beats it by most, refined. The noises of the final check play no part
-in it.
+For each solver and NFE there are candidates: the grid that was learned, the order-aware one of the solver, and every
+grid that anybody could have written down. They are held against the end points of the trajectory bank on *watched*
+noises, on which nothing is ever fitted. From the nearest of them nodes are moved (`artc.learning.matching`) on other
+noises of the bank, and the watched ones have the last word: what leaves is the candidate that ends nearest on them, so
+never a grid worse there than one that was known. The noises of the final check play no part.
 
-A search asks for the error of one grid after another, and takes most of the time. What it asks depends on nothing but
-the answers, so its state is the list of them: a search that was cut off is run again on those it had got.
+A search takes most of the time. It is a unit of its own: one that was cut off begins again, one that is finished is
+recalled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from artc.artifact import Coordinate, ModelInfo, Schedule
-from artc.evaluation.endpoint import EndpointError, endpoint_error
-from artc.journal import BLANK, Journal, Snapshots
+from artc.artifact.types import Origin
+from artc.evaluation.endpoint import EndpointError, candidates, endpoint_error
+from artc.journal import BLANK, Journal
+from artc.learning.local_error import LocalErrors
+from artc.learning.matching import Residuals, match, most_walks
 from artc.learning.methods import certificate_of
 from artc.learning.objective import Energy
-from artc.learning.refining import TRIALS, most_trials, refine
+from artc.models.domains import domain_grid, domain_sigma
 from artc.models.score_model import Fields, Latents
 from artc.progress import Progress, shifted
-from artc.sampling.grids import grid_for
+from artc.sampling.grids import above
 from artc.sampling.solvers import find_solver
 from artc.sampling.trajectories import sample
 
-Schedules = dict[tuple[str, int], Schedule]
+Key = tuple[str, int]
+Schedules = dict[Key, Schedule]
+Grids = Mapping[Key, Mapping[str, tuple[float, ...]]]
+
+LEARNED, MATCHED = "schedule", "matched"
+ORDER_AWARE: Final = "order-aware"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noises:
+    """Latents of the trajectory bank and where they end, `(n, *S)`."""
+
+    latents: Latents
+    ends: Tensor
+
+    def part(self, which: slice) -> Noises:
+        """Some of them."""
+        return Noises(latents=self.latents.part(which), ends=self.ends[which])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selected:
-    """The schedules as they are kept, and how the refined ones came about, for the record."""
+    """The schedules as they are kept, and how each of them came about, for the record."""
 
     schedules: Schedules
     refinements: Mapping[str, Any]
 
 
-def refine_losers(
+def order_aware(measured: LocalErrors, schedules: Schedules, info: ModelInfo) -> Grids:
+    """The order-aware grid of every schedule's solver and steps, in the model's domain."""
+
+    def grid(solver: str, steps: int) -> tuple[float, ...]:
+        nodes = domain_grid(measured.sigmas(solver, steps), info)
+        return tuple(above(info.sigma_min, np.array(nodes)).tolist())
+
+    return {key: {ORDER_AWARE: grid(key[0], schedule.steps)} for key, schedule in schedules.items()}
+
+
+def select(
     fields: Fields,
-    latents: Latents,
-    ends: Tensor,
+    fitted: Noises,
+    watched: Noises,
     info: ModelInfo,
     schedules: Schedules,
-    errors: Mapping[tuple[str, int], Mapping[str, EndpointError]],
+    errors: Mapping[Key, Mapping[str, EndpointError]],
+    more: Grids,
     *,
-    coordinate: Coordinate,
     held_out: Energy,
-    trials: int = TRIALS,
+    trials: int,
+    seed: int = 0,
     journal: Journal = BLANK,
 ) -> Generator[Progress, None, Selected]:
-    """Refine every schedule that a hand-made grid beats on these latents, whose end points are `ends`.
+    """Match every schedule, and keep the best candidate of each.
 
     Args:
-        errors: what `compare` found on the same latents.
-        coordinate: that of the warp, in the model's domain.
-        held_out: what the certificate of a refined grid is taken on.
-        trials: most grids tried for each free node.
+        fitted: the noises that nodes are moved on.
+        errors: of every candidate on the watched noises, the learned one named `schedule`.
+        more: the candidates that are neither learned nor made by hand.
+        held_out: what the certificate of a grid is taken on.
+        trials: most grids tried for each schedule, besides those that a Jacobian takes; 0 for no matching.
         journal: each search is a piece of it.
     """
-    losers = {}
-    for key in schedules:
-        value, name = min((error.value, name) for name, error in errors[key].items() if name != "schedule")
-        if value < errors[key]["schedule"].value:
-            losers[key] = name
     kept, refinements = dict(schedules), {}
-    done, total = 0, sum(most_trials(schedules[key].steps, trials) for key in losers)
-    for (solver, nfe), start in losers.items():
-        schedule, found = schedules[solver, nfe], errors[solver, nfe]
-
-        def error(grid: Sequence[float], rule: str = solver) -> float:
-            return endpoint_error(sample(fields, latents, grid, find_solver(rule)), ends).value
-
-        piece = f"{solver}-{nfe}"
-        asked, begin = answered(error, journal.snapshots(piece)), grid_for(start, schedule.steps, info).tolist()
-        search = refine(asked, begin, coordinate, info.sigma_min, trials)
-        refined = yield from shifted(journal.once(piece, search), done, total)
-        done += most_trials(schedule.steps, trials)
+    # Nodes are moved in the progress of the model's own domain.
+    offset = float(domain_sigma(held_out.coordinate.offset, info.domain))
+    coordinate = Coordinate(offset, info.sigma_max)
+    done, total = 0, sum(most_walks(schedule.steps, trials) * nfe for (_, nfe), schedule in schedules.items())
+    for (solver, nfe), schedule in schedules.items():
+        known = {name: error.value for name, error in errors[solver, nfe].items()}
+        start = min(known, key=lambda name: known[name])  # the learned one stands first, and wins a tie
+        facts: dict[str, Any] = {"learned": known[LEARNED], "from": start, "start": known[start], "kept": start}
+        sigmas = candidates(schedule, info, more.get((solver, nfe), {}))[start]
+        if trials and schedule.steps > 1:
+            residuals = _residuals(fields, fitted, solver)
+            search = match(
+                residuals,
+                len(fitted.latents),
+                sigmas,
+                coordinate,
+                trials=trials,
+                floor=info.sigma_min,
+                seed=seed,
+            )
+            worth = most_walks(schedule.steps, trials) * nfe
+            matched = yield from shifted(journal.once(f"{solver}-{nfe}", search), done, total, worth=worth)
+            reached = sample(fields, watched.latents, matched.sigmas, find_solver(solver))
+            value = endpoint_error(reached, watched.ends).value
+            facts |= {"refined": value, "walks": matched.walks}
+            if value < known[start]:
+                sigmas, facts["kept"] = matched.sigmas, MATCHED
+        done += most_walks(schedule.steps, trials) * nfe
         yield Progress(done=done, total=total)
-        certificate = certificate_of(refined.sigmas, held_out, info)
-        kept[solver, nfe] = replace(schedule, sigmas=refined.sigmas, origin="refined", certificate=certificate)
-        refinements[f"{solver} {nfe}"] = {
-            "from": start,
-            "learned": found["schedule"].value,
-            "start": found[start].value,
-            "refined": refined.error,
-            "trials": refined.trials,
-        }
+        if facts["kept"] != LEARNED:
+            origin: Origin = ORDER_AWARE if facts["kept"] == ORDER_AWARE else "refined"
+            certificate = certificate_of(sigmas, held_out, info)
+            kept[solver, nfe] = replace(schedule, sigmas=sigmas, origin=origin, certificate=certificate)
+        refinements[f"{solver} {nfe}"] = facts
     return Selected(schedules=kept, refinements=refinements)
 
 
-def answered(error: Callable[[Sequence[float]], float], snapshots: Snapshots) -> Callable[[Sequence[float]], float]:
-    """The same function for a search that asks the same again: the answers an earlier run got are not made anew."""
-    answers: list[float] = []
-    asked = 0
+def _residuals(fields: Fields, fitted: Noises, solver: str) -> Residuals:
+    rule, ends = find_solver(solver), fitted.ends.double().flatten(1)
 
-    def ask(grid: Sequence[float]) -> float:
-        nonlocal asked
-        if not asked:  # not before: a search that is finished asks nothing
-            found = snapshots.latest()
-            answers.extend(found[0]["answers"].tolist() if found else ())
-        if asked == len(answers):
-            answers.append(error(grid))
-            snapshots.put({"answers": np.array(answers)}, {})
-        asked += 1
-        return answers[asked - 1]
+    def residuals(sigmas: Sequence[float], count: int) -> NDArray[np.float64]:
+        reached = sample(fields, fitted.latents.first(count), sigmas, rule)
+        found: NDArray[np.float64] = (reached.double().flatten(1) - ends[:count]).cpu().numpy()
+        return found
 
-    return ask
+    return residuals

@@ -63,7 +63,11 @@ class Latents:
 
     def first(self, count: int) -> Latents:
         """The first `count` of them."""
-        return replace(self, noise=self.noise[:count], labels=None if self.labels is None else self.labels[:count])
+        return self.part(slice(count))
+
+    def part(self, which: slice) -> Latents:
+        """Some of them."""
+        return replace(self, noise=self.noise[which], labels=None if self.labels is None else self.labels[which])
 
     def split(self, batch: int | None = None) -> Iterator[Latents]:
         """The same in parts of at most `batch`."""
