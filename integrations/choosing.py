@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from artc.artifact import Artifact, Schedule, nfe_of, read
@@ -37,8 +38,12 @@ def schedule_for(
     nfe: int | None = None,
     steps: int | None = None,
     resample: bool = False,
+    solver: str | None = None,
 ) -> Schedule:
     """The schedule for a sampler of k-diffusion or ComfyUI: exactly this NFE, or this number of steps.
+
+    It is one for the solver that the sampler is; where the artifact holds none of this budget, one for its relative.
+    `solver` says which of the two, or that of a host that can be set to several.
 
     Raises BudgetError for a budget that the sampler cannot make, or that the artifact does not hold (with `resample` it
     is then read from the warp); InputError for a sampler that takes no grid.
@@ -48,7 +53,16 @@ def schedule_for(
         # What the sampler spends on a grid need not be what the solver spends on it that it is a relative of.
         cost = artifact.model.cost
         nfe = nfe_of(known.solver, known.steps_for(nfe, cost), cost)
-    return artifact.schedule(nfe, known.solver, steps=steps, resample=resample)
+    solvers = known.solvers if solver is None else (solver,)
+    return artifact.schedule(nfe, held_for(artifact, solvers, nfe, steps), steps=steps, resample=resample)
+
+
+def held_for(artifact: Artifact, solvers: Sequence[str], nfe: int | None = None, steps: int | None = None) -> str:
+    """The first of these solvers that there is a schedule for: of this budget, else of any; else the first of all."""
+    every = [one for one in artifact.schedules if one.solver in solvers]
+    right = [one for one in every if nfe in (None, one.nfe) and steps in (None, one.steps)]
+    held = {one.solver for one in right or every}
+    return next((solver for solver in solvers if solver in held), solvers[0])
 
 
 def walked(schedule: Schedule, denoise: float) -> tuple[float, ...]:

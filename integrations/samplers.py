@@ -2,6 +2,11 @@
 
 A schedule is compiled for one of artc's solvers. The samplers people run have other names and there are more of them; a
 few are those solvers, most are relatives: they spend as many calls on a grid, and no schedule of their own exists yet.
+Where an artifact holds no schedule for the solver that a sampler is, or is nearest to, there may be a second one whose
+schedules it takes as a relative; see `Sampler.solvers`.
+
+ComfyUI's `ipndm` is ipndm_4, the same rule. Its `deis` is deis_3 but for its weights, which it sums over 10,000 points
+where the integral is known; its `uni_pc` and `uni_pc_bh2` take other steps at the end than unipc_3.
 
     NFE = calls * steps - saved,        at least 1
 
@@ -31,14 +36,21 @@ class Sampler:
 
     Attributes:
         solver: the one it is, or its nearest relative that spends as many calls.
+        second: the solver whose schedules it takes, as a relative, where there are none for the first.
         kin: it is only a relative: nothing was measured with it.
     """
 
     name: str
     solver: str
+    second: str | None = None
     calls: int = 1
     saved: int = 0
     kin: bool = True
+
+    @property
+    def solvers(self) -> tuple[str, ...]:
+        """The solvers whose schedules it takes, the nearest first."""
+        return (self.solver,) if self.second is None else (self.solver, self.second)
 
     def nfe(self, steps: int, cost: int = 1) -> int:
         """Denoiser calls on a grid of `steps` that ends in 0; `cost` is that of an artifact's guidance."""
@@ -70,7 +82,11 @@ SAMPLERS: dict[str, Sampler] = _table(
     Sampler(name="heun", solver="heun", calls=2, saved=1, kin=False),
     Sampler(name="dpmpp_2m", solver="dpmpp_2m", kin=False),
     *_kin("euler", 1, 0, "euler_ancestral euler_cfg_pp euler_ancestral_cfg_pp ddim ddpm lcm"),
-    *_kin("dpmpp_2m", 1, 0, "lms ipndm ipndm_v deis dpmpp_2m_cfg_pp er_sde sa_solver uni_pc uni_pc_bh2"),
+    Sampler(name="ipndm", solver="ipndm_4", second="dpmpp_2m", kin=False),
+    Sampler(name="deis", solver="deis_3", second="dpmpp_2m", kin=False),
+    Sampler(name="uni_pc", solver="unipc_3", second="dpmpp_2m"),
+    Sampler(name="uni_pc_bh2", solver="unipc_3", second="dpmpp_2m"),
+    *_kin("dpmpp_2m", 1, 0, "lms ipndm_v dpmpp_2m_cfg_pp er_sde sa_solver"),
     *_kin("dpmpp_2m", 1, 0, "dpmpp_2m_sde dpmpp_2m_sde_gpu dpmpp_2m_sde_heun dpmpp_2m_sde_heun_gpu"),
     *_kin("dpmpp_2m", 1, 0, "dpmpp_3m_sde dpmpp_3m_sde_gpu gradient_estimation gradient_estimation_cfg_pp"),
     *_kin("dpmpp_2m", 1, 0, "res_multistep res_multistep_cfg_pp"),
@@ -82,8 +98,8 @@ SAMPLERS: dict[str, Sampler] = _table(
 )
 """By the name that both hosts use; k-diffusion's functions have `sample_` before it."""
 
-OWN = tuple(sampler.name for sampler in SAMPLERS.values() if not sampler.kin)
-"""Samplers with schedules of their own: they are solvers of artc."""
+OWN = tuple(sampler.name for sampler in SAMPLERS.values() if sampler.name == sampler.solver)
+"""Samplers that are solvers of artc, by the same name."""
 
 GRIDLESS = {
     "dpm_fast": "it makes a grid of its own from a number of calls",

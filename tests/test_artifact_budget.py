@@ -17,6 +17,14 @@ SOLVERS = st.sampled_from(sorted(BUDGETS))
         ("heun", 2, [1, 3, 5, 19]),
         ("rk4", 4, [1, 5, 9, 37]),
         ("dpmpp_2m", 2, [1, 2, 3, 10]),
+        ("dpmpp_3m", 2, [1, 2, 3, 10]),
+        ("ipndm_2", 2, [1, 2, 3, 10]),
+        ("ipndm_3", 3, [1, 2, 3, 10]),
+        ("ipndm_4", 4, [1, 2, 3, 10]),
+        ("unipc_2", 3, [1, 2, 3, 10]),
+        ("unipc_3", 4, [1, 2, 3, 10]),
+        ("deis_2", 2, [1, 2, 3, 10]),
+        ("deis_3", 3, [1, 2, 3, 10]),
     ],
 )
 def test_the_table_by_hand(solver, order, nfes):

@@ -16,6 +16,12 @@ FALLING = st.lists(st.integers(1, 10_000), min_size=1, max_size=8, unique=True).
     lambda ticks: [tick / 100 for tick in sorted(ticks, reverse=True)]
 )
 
+ORDERS = [
+    *(("euler", 1), ("heun", 2), ("rk4", 4), ("dpmpp_2m", 2), ("dpmpp_3m", 2)),
+    *(("unipc_2", 3), ("unipc_3", 4), ("deis_2", 2), ("deis_3", 3)),
+]
+"""On a grid uniform in ln sigma; iPNDM has its order on another, see test_multistep_solvers.py."""
+
 
 def column(*values):
     return torch.tensor([[value] for value in values], dtype=torch.float64)
@@ -47,7 +53,7 @@ def model_of(denoiser, dtype=torch.float64, shape=(1,)):
 # -------------------------------------------------------------------------------------------- accuracy
 
 
-@pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("heun", 2), ("rk4", 4), ("dpmpp_2m", 2)])
+@pytest.mark.parametrize(("solver", "order"), ORDERS)
 def test_the_error_of_a_solver_falls_with_its_order(solver, order, field):
     gaussian, start, counts = Gaussian(mean=0.3, std=0.5), column(12.0, -7.0, 3.0), (32, 64, 128, 256)
     exact = gaussian.trajectory(start, 10.0, 0.05)
@@ -81,7 +87,9 @@ def test_steps_calculated_by_hand(solver, sigmas, reached):
 def test_towards_a_single_clean_point_every_solver_is_exact(solver, sigmas, to_zero, point, x):
     sigmas = [*sigmas, 0.0] if to_zero else [200.0, *sigmas]
     reached = end_of(lambda x, sigma: torch.full_like(x, point), column(x), sigmas, solver)
-    assert float(reached) == pytest.approx(point + sigmas[-1] / sigmas[0] * (x - point), abs=1e-8)
+    # DEIS carries the rounding of its slopes out along a parabola: from two steps of 0.01 to one of 100, by some 1e9.
+    close = 1e-5 if solver == "deis_3" else 1e-8
+    assert float(reached) == pytest.approx(point + sigmas[-1] / sigmas[0] * (x - point), abs=close)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -124,7 +132,8 @@ def test_samples_do_not_depend_on_how_they_are_batched(field):
 
 @pytest.mark.parametrize("steps", range(1, 7))
 def test_counted_calls_are_those_of_the_budget(steps):
-    wanted = {"euler": steps, "heun": 2 * steps - 1, "rk4": 4 * steps - 3, "dpmpp_2m": steps}
+    multistep = "dpmpp_2m dpmpp_3m ipndm_2 ipndm_3 ipndm_4 unipc_2 unipc_3 deis_2 deis_3"
+    wanted = {"euler": steps, "heun": 2 * steps - 1, "rk4": 4 * steps - 3, **dict.fromkeys(multistep.split(), steps)}
     assert wanted.keys() == SOLVERS.keys()
     for solver, calls in wanted.items():
         probe = Probe(model_of(three_modes()))

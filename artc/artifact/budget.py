@@ -5,8 +5,8 @@ solver therefore takes its last step as one Euler step, which costs one call, an
 
     NFE = calls_per_step * (K - 1) + 1
 
-so that Euler and DPM-Solver++(2M) spend K calls, Heun 2K - 1 and classical Runge-Kutta 4K - 3. A budget between two of
-these numbers cannot be spent exactly, and is refused rather than rounded.
+so that Euler and all multistep rules (DPM-Solver++, iPNDM, UniPC, DEIS) spend K calls, Heun 2K - 1 and classical
+Runge-Kutta 4K - 3. A budget between two of these numbers cannot be spent exactly, and is refused rather than rounded.
 
 Under classifier-free guidance a denoised value takes two network calls, and every NFE is twice as large: `cost` below
 is the number of calls that one denoised value takes.
@@ -23,6 +23,9 @@ from artc.errors import BudgetError, UnknownNameError
 class Budget:
     """What a solver costs: its order, and the denoiser calls of each step but the last.
 
+    `order` is what the error falls with on a grid that suits the rule, with a past that is known to it: what a
+    multistep rule loses in its first steps is told where the rule is. iPNDM has its order on grids uniform in sigma
+    only.
     `between_nodes` says that some of these calls are made at sigmas between the nodes of the grid.
     """
 
@@ -37,6 +40,14 @@ BUDGETS: dict[str, Budget] = {
     "heun": Budget(name="heun", order=2, calls_per_step=2),
     "rk4": Budget(name="rk4", order=4, calls_per_step=4, between_nodes=True),
     "dpmpp_2m": Budget(name="dpmpp_2m", order=2, calls_per_step=1),
+    "dpmpp_3m": Budget(name="dpmpp_3m", order=2, calls_per_step=1),
+    "ipndm_2": Budget(name="ipndm_2", order=2, calls_per_step=1),
+    "ipndm_3": Budget(name="ipndm_3", order=3, calls_per_step=1),
+    "ipndm_4": Budget(name="ipndm_4", order=4, calls_per_step=1),
+    "unipc_2": Budget(name="unipc_2", order=3, calls_per_step=1),
+    "unipc_3": Budget(name="unipc_3", order=4, calls_per_step=1),
+    "deis_2": Budget(name="deis_2", order=2, calls_per_step=1),
+    "deis_3": Budget(name="deis_3", order=3, calls_per_step=1),
 }
 
 

@@ -37,7 +37,13 @@ def compile_command(
         typer.Option(help="A name of `artc models list`, edm:FILE.pkl, diffusers:FOLDER, or MODULE:ATTRIBUTE."),
     ],
     nfe: Annotated[str, typer.Option(help="Denoiser calls per sample, one schedule each, such as 3,9,13.")],
-    solver: Annotated[str, typer.Option(help="euler, heun, rk4 or dpmpp_2m; several with commas.")] = "heun",
+    solver: Annotated[
+        str,
+        typer.Option(
+            help="euler, heun, rk4, dpmpp_2m, dpmpp_3m, ipndm_2, ipndm_3, ipndm_4, unipc_2, unipc_3, deis_2 or deis_3; "
+            "several with commas."
+        ),
+    ] = "heun",
     method: Annotated[str | None, typer.Option(help="art-rl, closed-form, dp or paper.", show_default="art-rl")] = None,
     paper: Annotated[
         bool,

@@ -124,9 +124,11 @@ def _uses(artifact: Artifact) -> Iterator[str]:
     if any(held.model_sigmas for held in artifact.schedules):
         yield "model-sigmas is the error where ART Model Sigmas shows the model other noise levels than are walked."
     for solver in dict.fromkeys(held.solver for held in artifact.schedules):
-        kin = [sampler.name for sampler in SAMPLERS.values() if sampler.solver == solver and sampler.kin]
-        if kin:
-            text = f"{solver} schedules are for the sampler {solver}; its relatives take them too: {', '.join(kin)}."
+        named = [one.name for one in SAMPLERS.values() if one.solver == solver and not one.kin]
+        kin = [one.name for one in SAMPLERS.values() if solver in one.solvers and one.name not in named]
+        if named or kin:
+            text = f"{solver} schedules are for {f'the sampler {named[0]}' if named else 'no sampler here'}"
+            text += f"; its relatives take them too: {', '.join(kin)}." if kin else "."
             yield from textwrap.wrap(text, 100, subsequent_indent="  ", break_on_hyphens=False)
 
 

@@ -13,7 +13,7 @@ from artc.arguments import whole
 from artc.artifact import Artifact, Schedule
 from artc.errors import BudgetError, InputError
 
-from ..choosing import AnyArtifact, opened, schedule_for
+from ..choosing import AnyArtifact, held_for, opened, schedule_for
 from ..fitting import before_shift, check_fit
 from .grids import kept
 from .kinds import PREFIX, Kind, check_settings, host_model, kind_for, kind_of, log_sigmas, noise_of
@@ -54,14 +54,16 @@ def scheduled(
             the other way, or sigmas outside of the scheduler's range.
     """
     kind, artifact = kind_for(scheduler, solver), opened(artifact)
-    schedules = _chosen(artifact, kind, nfe, steps, resample=resample)
+    walked, schedules = _chosen(artifact, kind, nfe, steps, resample=resample)
     notices = check_fit(artifact.model, (artifact.model.sigma_max, 0.0), host_model(scheduler))
     config = {name: value for name, value in scheduler.config.items() if name != "_use_default_values"}
     config["_class_name"] = type(scheduler).__name__.removeprefix(PREFIX)  # diffusers knows which settings are its own
     if "final_sigmas_type" in config:
         config["final_sigmas_type"] = "zero"  # DPM-Solver++ looks here whether its last step ends in 0
+    if kind.order is not None:
+        config["solver_order"] = kind.order
     check_settings(kind, config)
-    art = kept(artifact, schedules, kind.solver, resample=resample).document()
+    art = kept(artifact, schedules, walked, resample=resample).document()
     made = scheduler_class(kind.ours).from_config(config, art=art)
     _check_same_noise(scheduler, made)
     for notice in notices:
@@ -122,23 +124,38 @@ def _chosen(
     steps: int | Iterable[int] | None,
     *,
     resample: bool,
-) -> Sequence[Schedule]:
-    """The schedules to keep; raises BudgetError when there is none."""
+) -> tuple[str, Sequence[Schedule]]:
+    """The solver, and its schedules to keep; raises BudgetError when there is none.
+
+    It is that of the scheduler itself, or where the artifact does not hold all that is wanted for it, its relative.
+    """
     if nfe is not None and steps is not None:
         raise BudgetError("Give the NFE or the steps, one of them.")
     if nfe is not None or steps is not None:
-        calls, counts = _several(nfe, "NFE"), _several(steps, "number of steps")
-        return [schedule_for(artifact, kind.sampler, nfe=n, resample=resample) for n in calls] + [
-            schedule_for(artifact, kind.sampler, steps=n, resample=resample) for n in counts
+        budgets = [(n, None) for n in _several(nfe, "NFE")] + [(None, n) for n in _several(steps, "number of steps")]
+        walked = _walked(artifact, kind, budgets)
+        found = [
+            schedule_for(artifact, kind.sampler, nfe=calls, steps=count, resample=resample, solver=walked)
+            for calls, count in budgets
         ]
-    held = [schedule for schedule in artifact.schedules if schedule.solver == kind.solver]
+        return walked, found
+    walked = held_for(artifact, kind.solvers)
+    held = [schedule for schedule in artifact.schedules if schedule.solver == walked]
     if not held and not resample:
         known = ", ".join(dict.fromkeys(schedule.solver for schedule in artifact.schedules))
         raise BudgetError(
-            f"{kind.name} walks schedules for {kind.solver}, and the artifact holds them for {known or 'none'}.",
+            f"{kind.name} walks schedules for {' or '.join(kind.solvers)}, and the artifact holds them for "
+            f"{known or 'none'}.",
             hint="Compile one for it, give resample=True, or change the scheduler with solver=.",
         )
-    return held
+    return walked, held
+
+
+def _walked(artifact: Artifact, kind: Kind, budgets: Sequence[tuple[int | None, int | None]]) -> str:
+    """The first solver of this kind that all these budgets are held for, or else any schedule is."""
+    held = {(one.solver, *which) for one in artifact.schedules for which in ((one.nfe, None), (None, one.steps))}
+    whole = (solver for solver in kind.solvers if all((solver, *budget) in held for budget in budgets))
+    return next(whole, held_for(artifact, kind.solvers))
 
 
 def _several(given: Any, what: str) -> list[int]:

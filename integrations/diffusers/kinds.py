@@ -6,8 +6,12 @@ A scheduler is a sampler and the noise a network was trained with. The sampler d
 |---|---|---|
 | EulerDiscrete, EDMEuler, FlowMatchEulerDiscrete | euler | N |
 | HeunDiscrete, FlowMatchHeunDiscrete | heun | 2 N - 1 |
-| DPMSolverMultistep, EDMDPMSolverMultistep | dpmpp_2m | N |
-| UniPCMultistep | dpmpp_2m, as a relative | N |
+| DPMSolverMultistep, EDMDPMSolverMultistep | dpmpp_2m; with `solver_order` 3 dpmpp_3m | N |
+| UniPCMultistep | unipc_2; with `solver_order` 3 unipc_3 | N |
+
+Where an artifact holds none for dpmpp_3m or UniPC, and for flows, these take schedules for dpmpp_2m, as relatives. Of
+order 3 they are artc's rule but for the last step but one, which diffusers takes with order 2: UniPC always, the other
+below 15 steps unless `lower_order_final` is off.
 
 The noise decides what sigma means and which timestep the network is told for it:
 
@@ -22,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -44,17 +48,30 @@ PREFIX = "Art"
 class Kind:
     """A scheduler class of diffusers by its name, the sampler that it is, and how it writes noise.
 
-    `noise` is that of its default configuration: DPM-Solver++ and UniPC can also be set to flows.
+    `noise` is that of its default configuration: DPM-Solver++ and UniPC can also be set to flows. `order` is their
+    `solver_order`, where it says which rule of artc they are. `only` is the solver that was asked for by its name.
     """
 
     name: str
     sampler: str
     noise: Noise
+    order: int | None = None
+    only: str | None = None
+
+    @property
+    def solvers(self) -> tuple[str, ...]:
+        """The solvers of artc whose schedules it takes, the one that it is first."""
+        if self.only is not None:
+            return (self.only,)
+        known = SAMPLERS[self.sampler]
+        relative = known.solver if known.second is None else known.second
+        exact = BY_ORDER.get((self.sampler, self.order), relative)
+        return (exact,) if exact == relative else (exact, relative)
 
     @property
     def solver(self) -> str:
-        """The solver of artc whose schedules it takes."""
-        return SAMPLERS[self.sampler].solver
+        """The first of them."""
+        return self.solvers[0]
 
     @property
     def preserving(self) -> bool:
@@ -65,6 +82,15 @@ class Kind:
     def ours(self) -> str:
         """The name of the class that walks compiled grids."""
         return PREFIX + self.name
+
+
+BY_ORDER: dict[tuple[str, int | None], str] = {
+    ("dpmpp_2m", 2): "dpmpp_2m",
+    ("dpmpp_2m", 3): "dpmpp_3m",
+    ("uni_pc", 2): "unipc_2",
+    ("uni_pc", 3): "unipc_3",
+}
+"""The solver that a scheduler with a `solver_order` is."""
 
 
 def _table(*kinds: tuple[str, str, Noise]) -> dict[str, Kind]:
@@ -88,7 +114,13 @@ def kind_of(scheduler: Any) -> Kind | None:
     """The kind of a scheduler of diffusers or of ours; None for any other, a user's own subclass among them."""
     kind = type(scheduler)
     home = str(kind.__module__).partition(".")[0]
-    return KINDS.get(kind.__name__.removeprefix(PREFIX)) if home in ("diffusers", "artc") else None
+    found = KINDS.get(kind.__name__.removeprefix(PREFIX)) if home in ("diffusers", "artc") else None
+    return None if found is None else ordered(found, scheduler.config)
+
+
+def ordered(kind: Kind, config: Mapping[str, Any]) -> Kind:
+    """The kind with the order that is set, where it samples no flow: there it is a relative of the rules of artc."""
+    return kind if config.get("use_flow_sigmas") else replace(kind, order=config.get("solver_order"))
 
 
 def kind_for(scheduler: Any, solver: str | None) -> Kind:
@@ -104,11 +136,15 @@ def kind_for(scheduler: Any, solver: str | None) -> Kind:
         raise InputError(f"A solver is a name, not {type(solver).__name__}.")
     own, noise = kind_of(scheduler), noise_of(scheduler)
     known = {kind.solver: kind for kind in reversed(KINDS.values()) if kind.noise == noise}
+    if noise == "table":
+        orders = [replace(kind, order=order) for kind in KINDS.values() if kind.noise == noise for order in (2, 3)]
+        known |= {kind.solver: kind for kind in orders if (kind.sampler, kind.order) in BY_ORDER}
     if not _changeable(scheduler):
         known = {}
     if own is not None:
-        known[own.solver] = own
-        solver = own.solver if solver is None else solver
+        known |= {name: replace(own, only=name) for name in own.solvers}
+        if solver is None:
+            return own
     if solver is None:
         names = " or ".join(f"solver={name!r}" for name in sorted(known))
         raise InputError(f"{name} walks no compiled grid.", hint=f"Another can: give {names}." if known else "")

@@ -27,7 +27,7 @@ from artc.errors import InputError
 from ..fitting import check_fit
 from .grids import Grids, grids_of
 from .host import diffusers_package
-from .kinds import KINDS, PREFIX, Kind, check_settings, host_model, noise_of, timesteps_of
+from .kinds import KINDS, PREFIX, Kind, check_settings, host_model, noise_of, ordered, timesteps_of
 
 HOME = "artc.integrations.diffusers"
 """The module that a saved pipeline names; it must be imported before `from_pretrained`, and stay where it is."""
@@ -74,9 +74,10 @@ def _subclass(kind: Kind, base: Any) -> Any:
             super().__init__(*args, **kwargs)
             grids = grids_of(art)
             check_settings(kind, self.config)
-            if grids.solver != kind.solver:
+            solvers = ordered(kind, self.config).solvers
+            if grids.solver not in solvers:
                 raise InputError(
-                    f"{kind.name} walks schedules for {kind.solver}, and these are for {grids.solver}.",
+                    f"{kind.name} walks schedules for {' or '.join(solvers)}, and these are for {grids.solver}.",
                     hint="Make the scheduler anew, with `scheduled` and the artifact.",
                 )
             self._grids = grids

@@ -59,7 +59,7 @@ def k_diffusion(grid: Grid) -> Printed:
 def comfyui(grid: Grid) -> Printed:
     """All of the grid on one line, for the node ManualSigmas."""
     check_single(grid.sigmas, "ComfyUI")
-    names = {name: name for name in ("euler", "heun", "dpmpp_2m")}
+    names = {"euler": "euler", "heun": "heun", "dpmpp_2m": "dpmpp_2m", "ipndm_4": "ipndm", "deis_3": "deis"}
     shift = (("shift", "inside: these are sigmas after it, and ModelSampling nodes do not move them"),) * grid.flow
     image = (("image", "its latent goes into latent_image, with add_noise on"),) * grid.cut
     return Printed(

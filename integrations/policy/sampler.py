@@ -41,7 +41,7 @@ def policy_sampler(
     Args:
         artifact: one with a policy, or the path of one.
         nfe: calls of the model for each sample, exactly; or `steps`, one of the two.
-        solver: the rule that walks from sigma to sigma: euler, heun, dpmpp_2m or rk4.
+        solver: the rule that walks from sigma to sigma, any solver of artc.
 
     Of the host's `sigmas` only the first is used: it says what noise x has. The last must be 0. All between are
     ignored, and so is their number; `disable` is ignored too, there being no progress bar. `callback` is given i, x,

@@ -1,4 +1,7 @@
-"""Fitted order of convergence of every solver on the exact Gaussian trajectory, in float64."""
+"""Fitted order of convergence of every solver on the exact Gaussian trajectory, in float64.
+
+The steps are equal in ln sigma, where iPNDM, whose order is that on steps equal in sigma, is of order 2.
+"""
 
 from __future__ import annotations
 

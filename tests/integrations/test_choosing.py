@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import timeit
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,23 @@ def test_a_path_and_the_artifact_read_from_it_are_the_same(tmp_path):
 def test_a_sampler_gets_the_grid_on_which_it_spends_the_budget(sampler, budget, steps):
     found = schedule_for(artifact(*GRIDS), sampler, **budget)
     assert found.sigmas == GRIDS[steps == 5]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "solver"), [("ipndm", "ipndm_4"), ("deis", "deis_3"), ("uni_pc", "unipc_3"), ("uni_pc_bh2", "unipc_3")]
+)
+def test_a_sampler_without_a_schedule_for_its_own_solver_takes_that_of_its_relative(sampler, solver):
+    relative, own = artifact(*GRIDS, solver="dpmpp_2m"), artifact(GRIDS[0], solver=solver)
+    both = replace(own, schedules=own.schedules + relative.schedules, digest="")
+    for budget in ({"nfe": 3}, {"steps": 3}):
+        assert schedule_for(relative, sampler, **budget).solver == "dpmpp_2m"
+        assert schedule_for(both, sampler, **budget).solver == solver
+        assert schedule_for(both, sampler, **budget, solver="dpmpp_2m").solver == "dpmpp_2m"
+    assert schedule_for(both, sampler, nfe=5).solver == "dpmpp_2m"
+    assert schedule_for(both, sampler, nfe=4, resample=True).solver == solver
+    assert schedule_for(relative, sampler, nfe=4, resample=True).solver == "dpmpp_2m"
+    with pytest.raises(BudgetError, match=f"No schedule for {solver} at NFE 4"):
+        schedule_for(own, sampler, nfe=4)
 
 
 def test_an_artifact_under_guidance_is_asked_in_the_calls_that_it_counts():

@@ -90,6 +90,18 @@ def test_relatives_of_a_solver_are_listed_and_no_line_is_too_long_for_the_node()
     assert max(map(len, text.splitlines())) <= 120
 
 
+@pytest.mark.parametrize(
+    ("solver", "said"),
+    [
+        ("ipndm_4", "ipndm_4 schedules are for the sampler ipndm."),
+        ("deis_3", "deis_3 schedules are for the sampler deis."),
+        ("unipc_3", "unipc_3 schedules are for no sampler here; its relatives take them too: uni_pc, uni_pc_bh2."),
+    ],
+)
+def test_a_solver_is_told_with_the_samplers_name(solver, said):
+    assert describing.screen(artifact((10.0, 1.0, 0.0), solver=solver), "one.json").splitlines()[-1] == said
+
+
 def test_a_solver_that_comfyui_does_not_have_has_no_relatives():
     assert "relatives" not in describing.screen(artifact((10.0, 1.0, 0.0), solver="rk4"), "one.json")
 

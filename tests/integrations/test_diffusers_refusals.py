@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
         ("Euler", {"nfe": 8}, "No schedule for euler at NFE 8; the artifact holds euler 3"),
         ("Heun", {"nfe": 4}, "heun cannot make exactly 4 denoiser calls"),
         ("Euler", {"nfe": 3, "steps": 3}, "Give the NFE or the steps, one of them"),
-        ("UniPCMultistep", {}, "walks schedules for dpmpp_2m, and the artifact holds them for euler, heun"),
+        ("UniPCMultistep", {}, "walks schedules for unipc_2 or dpmpp_2m, and the artifact holds them for euler, heun"),
         ("Euler", {"nfe": []}, "The list holds no NFE. Leave it out"),
         ("Euler", {"nfe": "13"}, "NFE must be a whole number of at least 1, not '13'"),
         ("Euler", {"nfe": [3, True]}, "NFE must be a whole number of at least 1, not True"),

@@ -8,6 +8,8 @@ import torch
 
 from artc.artifact import nfe_of
 from artc.integrations.diffusers import scheduled
+from artc.sampling.solvers import SOLVERS
+from artc.sampling.trajectories import walk
 from tests.integrations.diffusers_loops import (
     FLOW_GRID,
     SD,
@@ -36,6 +38,11 @@ VE_LOOPS = {
     "DPMSolverMultistepScheduler": dpmpp_2m,
     "UniPCMultistepScheduler": unipc,
 }
+BY_ORDER = (
+    ("DPMSolverMultistepScheduler", {"solver_order": 3, "lower_order_final": False}, "dpmpp_3m"),
+    ("EDMDPMSolverMultistepScheduler", {"solver_order": 3, "lower_order_final": False}, "dpmpp_3m"),
+    ("UniPCMultistepScheduler", {"solver_order": 2}, "unipc_2"),
+)
 EDM_GRID = (80.0, 20.0, 5.0, 1.0, 0.2, 0.02)
 SETTINGS = (
     {},
@@ -185,6 +192,18 @@ def test_settings_of_unipc_that_are_refused_end_in_no_number_in_diffusers(settin
     network = Network(stock)
     found = walked(stock, lambda z, t: network(z, t.float()), noise(), 7)
     assert not found.isfinite().any()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 20])
+@pytest.mark.parametrize(("name", "settings", "solver"), BY_ORDER)
+def test_a_scheduler_of_another_order_ends_where_the_solver_of_that_order_does(name, settings, solver, steps):
+    edm, unit = name.startswith("EDM"), noise()
+    sigmas = nodes(steps, EDM_GRID) if edm else nodes(steps)
+    stock = getattr(diffusers, name)(**({} if edm else SD), **settings)
+    made = scheduled(stock, artifact_of(sigmas, solvers=(solver,)))
+    found = walked(made, Network(made), unit, steps)
+    *_, last = walk(denoised, unit * sigmas[0], sigmas, SOLVERS[solver])
+    agree(found, last.x, 1e-5)
 
 
 def test_stock_schedulers_do_not_end_there():

@@ -125,6 +125,30 @@ def test_nfe_counts_as_the_artifact_does_under_guidance():
         scheduled(of("Heun"), artifact, nfe=9)
 
 
+@pytest.mark.parametrize(
+    ("name", "order", "solvers"),
+    [
+        ("DPMSolverMultistep", 2, ("dpmpp_2m",)),
+        ("DPMSolverMultistep", 3, ("dpmpp_3m", "dpmpp_2m")),
+        ("UniPCMultistep", 2, ("unipc_2", "dpmpp_2m")),
+        ("UniPCMultistep", 3, ("unipc_3", "dpmpp_2m")),
+    ],
+)
+def test_a_multistep_scheduler_walks_schedules_for_its_order_and_those_of_2m_where_there_are_none(name, order, solvers):
+    stock, other = of(name, solver_order=order), nodes(3)
+    for kept in (solvers, solvers[-1:]):
+        made = scheduled(stock, artifact_of(nodes(4), solvers=("heun", *kept)))
+        assert made.config.art["solver"] == kept[0]
+        assert made.config.solver_order == order
+        assert isinstance(type(made).from_config(made.config), type(made))
+    for solver in solvers:
+        made = scheduled(stock, artifact_of(nodes(4), other, solvers=solvers), solver=solver, nfe=4)
+        assert (made.config.art["solver"], made.config.solver_order) == (solver, order)
+    # And from any other scheduler of the same noise.
+    made = scheduled(of("Euler"), artifact_of(nodes(4), solvers=solvers), solver=solvers[0])
+    assert (type(made).__name__, made.config.solver_order) == (f"Art{name}Scheduler", order)
+
+
 def test_another_solver_makes_another_scheduler_of_the_same_network():
     artifact = artifact_of(nodes(4))
     pndm = diffusers.PNDMScheduler(**SD, skip_prk_steps=True, steps_offset=1, prediction_type="v_prediction")
@@ -141,7 +165,10 @@ def test_another_solver_makes_another_scheduler_of_the_same_network():
     assert torch.equal(heun.alphas_cumprod, diffusers.EulerDiscreteScheduler().alphas_cumprod)
     # UniPC already walks them.
     assert isinstance(scheduled(of("UniPCMultistep"), artifact, solver="dpmpp_2m"), type(of("UniPCMultistep")))
-    with pytest.raises(UnknownNameError, match=r"solver for PNDMScheduler 'rk4'\. Known: dpmpp_2m, euler, heun"):
+    with pytest.raises(
+        UnknownNameError,
+        match=r"solver for PNDMScheduler 'rk4'\. Known: dpmpp_2m, dpmpp_3m, euler, heun, unipc_2, unipc_3",
+    ):
         scheduled(pndm, artifact, solver="rk4")
     zero = {"rescale_betas_zero_snr": True}  # each class has this in its own way, or not at all
     for stock, solver in ((of("Euler", **zero), "heun"), (diffusers.DDIMScheduler(**SD, **zero), "euler")):

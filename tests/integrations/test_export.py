@@ -43,12 +43,12 @@ def test_k_diffusion_gets_a_list_with_the_zero():
 OWN_NAMES = {
     "edm": {"heun": "edm_sampler", "euler": "ablation_sampler with solver='euler'"},
     "k-diffusion": {"heun": "sample_heun", "euler": "sample_euler", "dpmpp_2m": "sample_dpmpp_2m"},
-    "comfyui": {"heun": "heun", "euler": "euler", "dpmpp_2m": "dpmpp_2m"},
+    "comfyui": {name: name for name in ("heun", "euler", "dpmpp_2m")} | {"ipndm_4": "ipndm", "deis_3": "deis"},
     "a1111": {"heun": "Heun", "euler": "Euler", "dpmpp_2m": "DPM++ 2M"},
 }
 
 
-@pytest.mark.parametrize("solver", ["heun", "euler", "dpmpp_2m", "rk4"])
+@pytest.mark.parametrize("solver", ["heun", "euler", "dpmpp_2m", "rk4", "ipndm_4", "deis_3", "unipc_3"])
 @pytest.mark.parametrize("target", OWN_NAMES)
 def test_a_host_calls_a_solver_by_its_own_name(target, solver):
     said = dict(export(sd(solver=solver), target, steps=4).notes)["sampler"]

@@ -195,5 +195,5 @@ def test_a_model_that_breaks_down_is_named_with_its_sigma_at_that_very_call(lear
 
 
 def test_a_solver_that_is_no_name_is_refused_with_the_names(learned):
-    with pytest.raises(UnknownNameError, match=r"solver None.*Known: dpmpp_2m"):
+    with pytest.raises(UnknownNameError, match=r"solver None.*Known: deis_2, deis_3, dpmpp_2m"):
         policy_sampler(learned, steps=5, solver=None)

@@ -11,26 +11,21 @@ The first step has no past and the last, to sigma' = 0, has h infinite: both use
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from artc.models.score_model import Field
 
-from .solver import Level, Memory, Step, is_end
+from .solver import Level, Memory, Node, Step, is_end, log_ratio
 
 
 def step(denoise: Field, x: Tensor, sigma: Level, sigma_next: Level, memory: Memory = None) -> Step:
     """One step from sigma to sigma_next < sigma; `memory` is what the step before returned."""
     denoised = denoise(x, sigma)
     guess = denoised
-    if memory is not None and not is_end(sigma_next):
-        before, sigma_before = memory
-        ratio = _log(sigma_before / sigma) / _log(sigma / sigma_next)
-        guess = denoised + (denoised - before) / (2 * ratio)
+    if memory and not is_end(sigma_next):
+        before = memory[0]
+        ratio = log_ratio(before.sigma, sigma) / log_ratio(sigma, sigma_next)
+        guess = denoised + (denoised - before.denoised) / (2 * ratio)
     shrink = sigma_next / sigma
-    return Step(x=shrink * x + (1 - shrink) * guess, denoised=denoised, memory=(denoised, sigma))
-
-
-def _log(ratio: Level) -> Level:
-    return ratio.log() if isinstance(ratio, Tensor) else math.log(ratio)
+    kept = (Node(sigma=sigma, x=x, denoised=denoised),)
+    return Step(x=shrink * x + (1 - shrink) * guess, denoised=denoised, memory=kept)

@@ -6,6 +6,7 @@ new state and the new memory. It holds nothing itself, so one rule serves any nu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +18,23 @@ from artc.models.score_model import Field
 Level = float | Tensor
 """A sigma: one for the batch, or for each sample its own, shaped to spread over it, `(B, 1, ...)`."""
 
-Memory = tuple[Tensor, Level] | None  # denoised value and sigma of the step before; None at the first
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """Where a step began: its sigma, the state there, and the denoised value."""
+
+    sigma: Level
+    x: Tensor
+    denoised: Tensor
+
+    @property
+    def slope(self) -> Tensor:
+        """dx/dsigma = (x - D) / sigma."""
+        return (self.x - self.denoised) / self.sigma
+
+
+Memory = tuple[Node, ...] | None
+"""The nodes before this one that a rule still needs, the last first; None or empty at the first step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +64,12 @@ class Solver:
 def is_end(sigma: Level) -> bool:
     """Whether a step ends in 0, as all samples of a batch do at once: their last sigma is the number 0."""
     return not isinstance(sigma, Tensor) and sigma == 0.0
+
+
+def log_ratio(sigma: Level, below: Level) -> Level:
+    """ln(sigma / below), the length of a step in lambda = -ln sigma."""
+    ratio = sigma / below
+    return ratio.log() if isinstance(ratio, Tensor) else math.log(ratio)
 
 
 def slope(denoise: Field, x: Tensor, sigma: Level) -> Tensor:
