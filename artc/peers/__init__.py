@@ -17,22 +17,17 @@ from __future__ import annotations
 
 from artc.errors import UnknownNameError
 
-from .ays import ays
-from .dmn import dmn
-from .gits import gits
-from .kl_optimal import kl_optimal
-from .ld3 import ld3, ld3_shifted
-from .oss import oss
+from . import ays, dmn, gits, kl_optimal, ld3, oss
 from .peer import Finder, Found, Peer
 
 PEERS: dict[str, Peer] = {
-    "gits": gits,
-    "dmn": dmn,
-    "kl-optimal": kl_optimal,
-    "ays": ays,
-    "oss": oss,
-    "ld3": ld3,
-    "ld3-shifted": ld3_shifted,
+    "gits": gits.prepare,
+    "dmn": dmn.prepare,
+    "kl-optimal": kl_optimal.prepare,
+    "ays": ays.prepare,
+    "oss": oss.prepare,
+    "ld3": ld3.prepare,
+    "ld3-shifted": ld3.prepare_shifted,
 }
 
 

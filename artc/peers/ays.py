@@ -18,9 +18,10 @@ and R is read between them bilinearly in (ln t, ln u). One table serves all budg
 common random numbers.
 
 The search is the paper's: sweeps over the interior nodes from Karras' curve, 11 candidates a node and the present one
-among them, evenly spaced in ln sigma and in each sweep closer by. It stops early, at the grid that does best on a table
-of other paths. The last node, sigma_min, becomes 0: see `artc.peers.peer`. For Gaussian data its optimum is arctan,
-`artc.peers.kl_optimal`.
+among them, evenly spaced in ln sigma. The least KLUB itself is a worse grid than what is met on the way there, and the
+authors stop early, by how samples look. Here of the grids after each sweep, the first one among them, the one is taken
+with which the solver ends nearest to the teacher on noises of its own. The last node, sigma_min, becomes 0: see
+`artc.peers.peer`.
 
 Source: Sabour et al. 2404.14507 (AYS), section 3 and appendix B.1, from its description.
 """
@@ -28,22 +29,28 @@ Source: Sabour et al. 2404.14507 (AYS), section 3 and appendix B.1, from its des
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from artc.models.domains import unscaled
-from artc.models.score_model import Fields, Latents, Probe, ScoreModel
+from artc.models.score_model import Field, Fields, Latents, Probe, ScoreModel
+from artc.sampling.solvers import find_solver
+from artc.sampling.trajectories import sample
 
 from .peer import Finder, Found, check, finished, rho_nodes, teacher_ends, unit_noise
 
 Array = NDArray[np.float64]
 
 PATHS, LEVELS = 256, 64
-CANDIDATES, SWEEPS, PATIENCE, SHRINK = 11, 40, 4, 0.85
+CANDIDATES, SWEEPS, PATIENCE = 11, 30, 5
+REACH = 0.5
+"""Of the way to the neighbouring nodes, where the candidates of a sweep end."""
 C = 0.5
 POINTS = 48
 """Of the quadrature in ln t over one interval."""
@@ -92,59 +99,81 @@ def gaussian_change(t: Array, u: Array) -> Array:
     return change
 
 
-def ays(model: ScoreModel, seed: int, *, paths: int = PATHS, levels: int = LEVELS) -> Finder:
-    """The finder of a model: `paths` (63 + `levels`) calls at its first grid, and none after that."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The table; half of its noises and where the teacher ends from them, to stop by; and what they took."""
+
+    klub: Klub
+    latents: Latents
+    ends: Tensor
+    calls: int
+    seconds: float
+
+
+def prepare(model: ScoreModel, seed: int, *, paths: int = PATHS, levels: int = LEVELS) -> Finder:
+    """The finder of a model: `paths` (63 + `levels`) calls at first, and walks of half of them for each grid."""
     plain = unscaled(model)
     info = plain.info
 
     @cache
-    def tables() -> tuple[Klub, Klub, int, float]:
-        began, probe = time.perf_counter(), Probe(plain)
-        searched, watched = klub_tables(probe.on, plain.latents(paths, seed), rho_nodes(levels, info)[::-1], seed)
-        return searched, watched, probe.calls, time.perf_counter() - began
-
-    @cache
-    def search(steps: int) -> tuple[Array, float]:
-        began = time.perf_counter()
-        searched, watched, _, _ = tables()
-        return lowered(rho_nodes(steps + 1, info), searched, watched), time.perf_counter() - began
+    def prepared() -> Prepared:
+        began, probe, latents = time.perf_counter(), Probe(plain), plain.latents(paths, seed)
+        ends = teacher_ends(probe.on, latents, info.sigma_min, info.sigma_max)
+        klub = klub_table(probe.on, latents, ends, rho_nodes(levels, info)[::-1], seed)
+        watched = latents.first(max(2, paths // 2))
+        return Prepared(
+            klub=klub,
+            latents=watched,
+            ends=ends[: len(watched)],
+            calls=probe.calls,
+            seconds=time.perf_counter() - began,
+        )
 
     def find(solver: str, steps: int) -> Found:
         check(solver, steps)
-        _, _, calls, seconds = tables()
-        planned, more = search(steps)
-        return Found(sigmas=finished(planned, model.info), calls=calls, seconds=seconds + more)
+        known, began, probe = prepared(), time.perf_counter(), Probe(model)
+
+        def error(sigmas: tuple[float, ...]) -> float:
+            reached = sample(probe.on, known.latents, sigmas, find_solver(solver))
+            return float((reached - known.ends).square().mean())
+
+        best = finished(rho_nodes(steps + 1, info), model.info)
+        if steps > 1:
+            least, waited = error(best), 0
+            for swept in sweeps(rho_nodes(steps + 1, info), known.klub):
+                sigmas = finished(swept, model.info)
+                found = error(sigmas)
+                best, waited = (sigmas, 0) if found < least else (best, waited + 1)
+                least = min(least, found)
+                if waited >= PATIENCE:
+                    break
+        seconds = known.seconds + time.perf_counter() - began
+        return Found(sigmas=best, calls=known.calls + probe.calls, seconds=seconds)
 
     return find
 
 
-def klub_tables(fields: Fields, latents: Latents, levels: Array, seed: int) -> tuple[Klub, Klub]:
-    """The tables of the first half of the paths, to search with, and of the second, to watch."""
-    half = len(latents) // 2
+def klub_table(fields: Fields, latents: Latents, clean: Tensor, levels: Array, seed: int) -> Klub:
+    """The table of samples `clean (n, *S)`, each on a path of its own, and of the labels that they came with."""
     generator = torch.Generator().manual_seed(seed)
-    sums = np.zeros((2, len(levels), len(levels)))
-    done = 0
+    total, done = np.zeros((len(levels), len(levels))), 0
     for some in latents.split():
-        squares = _changes(fields, some, levels, generator)
-        first = min(max(half - done, 0), len(some))
-        sums[0] += squares[:first].sum(axis=0)
-        sums[1] += squares[first:].sum(axis=0)
+        total += _changes(fields(some.labels), clean[done : done + len(some)], levels, generator)
         done += len(some)
-    sums /= np.array([half, len(latents) - half])[:, None, None]
-    return Klub(levels=levels, ratio=_ratio(sums[0], levels)), Klub(levels=levels, ratio=_ratio(sums[1], levels))
+    return Klub(levels=levels, ratio=_ratio(total / done, levels))
 
 
-def _changes(fields: Fields, latents: Latents, levels: Array, generator: torch.Generator) -> Array:
-    """|D - D'|^2 / d of each path between all levels, `(B, M, M)`."""
-    field = fields(latents.labels)
-    x, before, denoised = teacher_ends(fields, latents, levels[0], levels[-1]), 0.0, []
+def _changes(field: Field, x: Tensor, levels: Array, generator: torch.Generator) -> Array:
+    """The sum over the paths of |D - D'|^2 / d between all levels, `(M, M)`."""
+    before, denoised = 0.0, []
     for level in levels.tolist():
         x = x + (level**2 - before**2) ** 0.5 * unit_noise(x, generator)
         denoised.append(field(x, level).flatten(1))
         before = level
-    values = torch.stack(denoised, dim=1)
+    values = torch.stack(denoised)
     size = values.shape[-1]
-    return torch.stack([(values - one[:, None]).square().sum(dim=-1) / size for one in denoised], 1).cpu().numpy()
+    found: Array = torch.stack([(values - one).square().sum(dim=(1, 2)) / size for one in denoised]).cpu().numpy()
+    return found
 
 
 def _ratio(squares: Array, levels: Array) -> Array:
@@ -158,24 +187,18 @@ def _ratio(squares: Array, levels: Array) -> Array:
     return ratio
 
 
-def lowered(grid: Array, searched: Klub, watched: Klub) -> Array:
-    """Sweep the interior nodes of a grid down to sigma_min; the one with the least KLUB on the watched table."""
-    present, best = grid.copy(), grid.copy()
-    least, reach, waited = watched.total(grid), 1.0, 0
-    for _ in range(SWEEPS):
+def sweeps(grid: Array, klub: Klub, count: int = SWEEPS) -> Iterator[Array]:
+    """Sweep the interior nodes of a grid down to sigma_min, yielding it after each; every one has a lower KLUB."""
+    present = grid.copy()
+    for sweep in range(count):
+        # Half of the sweeps with wide eyes, then closer and closer: a node must be able to settle.
+        reach = REACH * min(1.0, 2.0 ** (count / 2 - sweep))
         for k in range(1, len(grid) - 1):
             tried = _candidates(present[k - 1], present[k], present[k + 1], reach)
-            costs = searched(tried, np.full_like(tried, present[k - 1]))
-            costs += searched(np.full_like(tried, present[k + 1]), tried)
+            costs = klub(tried, np.full_like(tried, present[k - 1]))
+            costs += klub(np.full_like(tried, present[k + 1]), tried)
             present[k] = tried[int(costs.argmin())]
-        found = watched.total(present)
-        waited = 0 if found < least else waited + 1
-        if found < least:
-            best, least = present.copy(), found
-        if waited >= PATIENCE:
-            break
-        reach *= SHRINK
-    return best
+        yield present.copy()
 
 
 def _candidates(high: float, node: float, low: float, reach: float) -> Array:

@@ -45,7 +45,7 @@ LEAST_GAP = 0.1
 ROUNDS = 20
 
 
-def dmn(model: ScoreModel, seed: int, *, power: float = 1.0) -> Finder:
+def prepare(model: ScoreModel, seed: int, *, power: float = 1.0) -> Finder:
     """The finder of a model; it makes no call, and the seed plays no part."""
     del seed
     info = unscaled(model).info

@@ -55,7 +55,7 @@ class Costs:
     seconds: float
 
 
-def gits(model: ScoreModel, seed: int, *, noises: int = NOISES, nodes: int = NODES, gamma: float = GAMMA) -> Finder:
+def prepare(model: ScoreModel, seed: int, *, noises: int = NOISES, nodes: int = NODES, gamma: float = GAMMA) -> Finder:
     """The finder of a model: `noises` (`nodes` - 1) calls at its first grid, and none after that.
 
     It raises BudgetError for more steps than there are intervals between the nodes.

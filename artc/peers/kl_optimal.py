@@ -2,9 +2,13 @@
 
     sigma_k = c tan((1 - k / K) arctan(sigma_max / c))
 
-For data N(m, c^2 I) it minimises the upper bound on the Kullback-Leibler divergence that `artc.peers.ays` searches
-with, and the global error of Euler's rule. Hosts know it as `kl_optimal`, with c = 1; here c is the model's sigma_data
-where that is known. Theirs is pinned to sigma_min before 0; here all of its K - 1 interior nodes are free.
+For data N(0, c^2 I) and a = arctan(sigma / c), Euler's step from u to t shrinks x by
+
+    (c^2 + t u) / (c^2 + u^2) = cos(a_u - a_t) cos(a_u) / cos(a_t),
+
+and the exact solution by cos(a_u) / cos(a_t). So K steps miss a product of K cosines, which is nearest to 1 where all
+angles are equal. Hosts know the grid as `kl_optimal`, with c = 1; here c is the model's sigma_data where that is known.
+Theirs is pinned to sigma_min before 0; here all of its K - 1 interior nodes are free.
 
 Source: Sabour et al. 2404.14507 (AYS), theorem 3.1.
 """
@@ -30,7 +34,7 @@ def arctan_grid(steps: int, sigma_max: float, c: float) -> Grid:
     return grid
 
 
-def kl_optimal(model: ScoreModel, seed: int) -> Finder:
+def prepare(model: ScoreModel, seed: int) -> Finder:
     """The finder of a model; it makes no call, and the seed plays no part."""
     del seed
     c = model.info.sigma_data or 1.0

@@ -6,8 +6,7 @@ With x*_i the teacher's end point of noise z_i, and S(z; u, xi) what the solver 
     min over u, xi of  mean_i min over |z' - z_i| <= r of  d(S(z'; u, xi), x*_i),        r = 0.001 d / K^2.
 
 z' takes a gradient step of 12 / K, is drawn back into its ball, and is kept if it ends nearer. u goes by RMSprop
-(5e-3, momentum 0.9), xi by SGD (0.1 / K), gradients are clipped to norm 1, batches are of 2, two rounds of u alone and
-five of both; half of 100 noises is learned from and the other half says which plan is the best, to which everything
+(5e-3, momentum 0.9), xi by SGD (0.1 / K), gradients are clipped to norm 1, two rounds are of u alone and five of both; half of 100 noises is learned from and the other half says which plan is the best, to which everything
 returns, with rates of 0.8, after 5 checks without a better one. `ld3` learns u alone, a list of sigmas; `ld3-shifted`
 is the method as published, and answers model sigmas too.
 
@@ -17,7 +16,8 @@ What differs from the paper, each to its advantage or because it cannot be had:
   part of this package; its authors report that L2 does worse by it.
 * The search begins at the best of three grids on the watched noises: uniform in lambda, theirs, Karras' curve and
   arctan.
-* The teacher is Heun with 63 calls, theirs UniPC with 20. A round is `PASSES` passes over the noises.
+* The teacher is Heun with 63 calls, theirs UniPC with 20. Batches are of 10, theirs of 2, and a round is `PASSES` passes, so that
+  there are as many steps: without a perceptual distance batches of 2 end clearly further.
 * The last node, sigma_min, becomes 0: see `artc.peers.peer`.
 
 A backward pass is counted as two calls a sample, so a call under gradients as three.
@@ -46,9 +46,9 @@ from .kl_optimal import arctan_grid
 from .peer import Finder, Found, Peer, check, finished, teacher_ends
 from .unrolled import Plan, Unrolled
 
-NOISES, BATCH = 100, 2
+NOISES, BATCH = 100, 10
 ROUNDS = (2, 5)
-PASSES = 2
+PASSES = 5
 CHECK_EVERY = 5
 PATIENCE, COOLING = 5, 0.8
 
@@ -63,7 +63,9 @@ class Pairs:
     seconds: float
 
 
-def ld3(model: ScoreModel, seed: int, *, shifted: bool = False, noises: int = NOISES, passes: int = PASSES) -> Finder:
+def prepare(
+    model: ScoreModel, seed: int, *, shifted: bool = False, noises: int = NOISES, passes: int = PASSES
+) -> Finder:
     """The finder of a model: a training for each solver and budget, on the same pairs.
 
     With `shifted` it answers model sigmas, and raises InputError for a solver that asks between its nodes. It raises
@@ -99,7 +101,7 @@ def ld3(model: ScoreModel, seed: int, *, shifted: bool = False, noises: int = NO
     return find
 
 
-ld3_shifted: Peer = partial(ld3, shifted=True)
+prepare_shifted: Peer = partial(prepare, shifted=True)
 """The method as published: what the network is shown is learned beside the grid."""
 
 
