@@ -14,9 +14,10 @@ With at most six steps the first three are charged step by step instead, by the 
 
 The order is 1 in the first and the last step, 2 in the second and the second to last, and 3 between, and never above
 that of the solver the grid is for. The ends are sigma_max and sigma_min, and the last becomes 0: see
-`artc.peers.peer`. Every interval is at least a tenth of the mean one. The authors minimise with SciPy; here the
-intervals are a softmax, which keeps all constraints by construction, and L-BFGS starts from a uniform lambda and from
-three of the curves that others use.
+`artc.peers.peer`. Every interval is at least half of the mean one: the least J of all has the last nodes on top of
+each other. The authors minimise with SciPy; here the intervals are a softmax, which keeps all constraints by
+construction, and L-BFGS, on |z| rounded to sqrt(z^2 + round^2) less and less, starts from a uniform lambda and from
+three curves that others use.
 
 Source: Xue et al. 2402.17376 (DMN), from its description, and its authors' advice on the first three steps.
 """
@@ -40,9 +41,9 @@ from artc.sampling.solvers import find_solver
 from .kl_optimal import arctan_grid
 from .peer import Finder, Found, check, finished
 
-LEAST_GAP = 0.1
-"""Of the mean interval: without a least one, nodes have been seen to collapse."""
-ROUNDS = 20
+LEAST_GAP = 0.5
+"""Of the mean interval."""
+ROUNDING = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0)
 
 
 def prepare(model: ScoreModel, seed: int, *, power: float = 1.0) -> Finder:
@@ -80,16 +81,16 @@ def best_nodes(sigma_min: float, sigma_max: float, steps: int, order: int, power
     for start in _starts(sigma_min, sigma_max, steps):
         shares = torch.from_numpy(np.diff(-np.log(start)) / (bottom - top))
         logits = ((shares - floor).clamp(min=1e-3 / steps)).log().requires_grad_()
-        optimizer = torch.optim.LBFGS([logits], max_iter=ROUNDS, line_search_fn="strong_wolfe", tolerance_grad=1e-10)
+        for rounding in ROUNDING:
+            optimizer = torch.optim.LBFGS([logits], max_iter=25, line_search_fn="strong_wolfe")
 
-        def closure(optimizer: torch.optim.LBFGS = optimizer, logits: Tensor = logits) -> Tensor:
-            optimizer.zero_grad()
-            # Its logarithm: J is large where the nodes are bad, and a line search likes numbers of order one.
-            cost = error_bound(nodes(logits), order, power).log()
-            cost.backward()
-            return cost
+            def closure(logits: Tensor = logits, rounding: float = rounding) -> Tensor:
+                logits.grad = None
+                # Its logarithm: J is large where the nodes are bad, and a line search likes numbers of order one.
+                cost = error_bound(nodes(logits), order, power, rounding).log()
+                cost.backward()
+                return cost
 
-        for _ in range(10):
             optimizer.step(closure)
             with torch.no_grad():
                 found = nodes(logits)
@@ -109,8 +110,8 @@ def _starts(sigma_min: float, sigma_max: float, steps: int) -> list[NDArray[np.f
     ]
 
 
-def error_bound(nodes: Tensor, order: int, power: float = 1.0) -> Tensor:
-    """J of K + 1 nodes lambda, increasing; a number with a gradient."""
+def error_bound(nodes: Tensor, order: int, power: float = 1.0, rounding: float = 0.0) -> Tensor:
+    """J of K + 1 nodes lambda, increasing; a number with a gradient. With `rounding` it has no corners."""
     steps = len(nodes) - 1
     apart = 3 if steps <= 6 else 0
     error = (-power * nodes[:-1]).exp()
@@ -126,7 +127,8 @@ def error_bound(nodes: Tensor, order: int, power: float = 1.0) -> Tensor:
             received[n - back].append(weight)
     for i, some in enumerate(received):
         if some:
-            cost = cost + error[i] * torch.stack(some).sum().abs()
+            charge = error[i] * torch.stack(some).sum()
+            cost = cost + (torch.hypot(charge, charge.new_tensor(rounding)) if rounding else charge.abs())
     return cost
 
 

@@ -6,18 +6,20 @@ With x*_i the teacher's end point of noise z_i, and S(z; u, xi) what the solver 
     min over u, xi of  mean_i min over |z' - z_i| <= r of  d(S(z'; u, xi), x*_i),        r = 0.001 d / K^2.
 
 z' takes a gradient step of 12 / K, is drawn back into its ball, and is kept if it ends nearer. u goes by RMSprop
-(5e-3, momentum 0.9), xi by SGD (0.1 / K), gradients are clipped to norm 1, two rounds are of u alone and five of both; half of 100 noises is learned from and the other half says which plan is the best, to which everything
-returns, with rates of 0.8, after 5 checks without a better one. `ld3` learns u alone, a list of sigmas; `ld3-shifted`
-is the method as published, and answers model sigmas too.
+(5e-3, momentum 0.9), xi by SGD (0.1 / K), gradients are clipped to norm 1, two rounds are of u alone and five of both.
+Half of 100 noises is learned from, and the other half says which plan is the best; to that everything returns, with
+rates of 0.8, after 5 checks without a better one. `ld3` learns u alone, a list of sigmas; `ld3-shifted` is the method
+as published, and answers model sigmas too.
 
 What differs from the paper, each to its advantage or because it cannot be had:
 
 * d is the root mean square, as end-point errors are in artc. The paper's is a perceptual distance, whose weights are no
-  part of this package; its authors report that L2 does worse by it.
+  part of this package; its authors report that L2 does worse by it. It is counted in units of where
+  the training begins, so that rates made for numbers of order one mean the same here.
 * The search begins at the best of three grids on the watched noises: uniform in lambda, theirs, Karras' curve and
   arctan.
-* The teacher is Heun with 63 calls, theirs UniPC with 20. Batches are of 10, theirs of 2, and a round is `PASSES` passes, so that
-  there are as many steps: without a perceptual distance batches of 2 end clearly further.
+* The teacher is Heun with 63 calls, theirs UniPC with 20. Batches are of 10, theirs of 2, and a round is
+  `PASSES` passes, so that there are as many steps: without a perceptual distance batches of 2 end clearly further.
 * The last node, sigma_min, becomes 0: see `artc.peers.peer`.
 
 A backward pass is counted as two calls a sample, so a call under gradients as three.
@@ -120,7 +122,7 @@ def learn(unrolled: Unrolled, pairs: Pairs, steps: int, seed: int, *, shifted: b
     if steps == 1:
         return plans[0]
     least, best = min(((judged(plan), plan) for plan in plans), key=lambda pair: pair[0])
-    trained = _Training(plan=best.copy(), steps=steps)
+    trained = _Training(plan=best.copy(), steps=steps, unit=least)
     generator, waited, count = torch.Generator().manual_seed(seed), 0, 0
     # The balls are around these; what is learned from moves inside them and is kept from pass to pass.
     centres = learned.noise.clone()
@@ -142,10 +144,10 @@ def learn(unrolled: Unrolled, pairs: Pairs, steps: int, seed: int, *, shifted: b
 
 
 class _Training:
-    """The plan being trained and its two optimisers."""
+    """The plan being trained and its two optimisers; errors are counted in the `unit`."""
 
-    def __init__(self, plan: Plan, steps: int) -> None:
-        self.plan, self.steps = plan, steps
+    def __init__(self, plan: Plan, steps: int, unit: float) -> None:
+        self.plan, self.steps, self.unit = plan, steps, max(unit, 1e-12)
         plan.logits.requires_grad_()
         plan.offsets.requires_grad_()
         self.grids = torch.optim.RMSprop([plan.logits], lr=5e-3, momentum=0.9)
@@ -170,7 +172,9 @@ def _train(
     with torch.enable_grad():
         missed = _distances(unrolled.walk(plan, replace(learned, noise=noise, labels=labels)), ends[some])
         wanted = (noise, plan.logits, plan.offsets)
-        moved, *slopes = torch.autograd.grad(missed.sum(), wanted, allow_unused=True, materialize_grads=True)
+        moved, *slopes = torch.autograd.grad(
+            missed.sum() / trained.unit, wanted, allow_unused=True, materialize_grads=True
+        )
     if not all(bool(torch.isfinite(one).all()) for one in (missed, moved, *slopes)):
         return False
     # The loss of the plan is the mean of the batch, that of each noise its own.

@@ -87,13 +87,13 @@ class Unrolled:
         return x
 
     def _field(self, labels: Tensor | None, sigmas: tuple[Level, ...], shown: tuple[Level, ...]) -> Field:
-        instead = {float(sigma): other for sigma, other in zip(sigmas[:-1], shown, strict=True)}
+        instead = {_number(sigma): other for sigma, other in zip(sigmas[:-1], shown, strict=True)}
         denoiser, dtype = self.model.on(labels), self.model.dtype
         wide = torch.promote_types(dtype, torch.float32)
 
         def denoise(x: Tensor, sigma: Level) -> Tensor:
             # Between the nodes a solver asks for what it asks for.
-            level = torch.as_tensor(instead.get(float(sigma), sigma), device=x.device).to(wide)
+            level = torch.as_tensor(instead.get(_number(sigma), sigma), device=x.device).to(wide)
             with full_float32():
                 denoised = denoiser(x.to(dtype), level.expand(len(x)))
             kept = torch.is_grad_enabled()
@@ -105,3 +105,7 @@ class Unrolled:
             return denoised.to(x.dtype)
 
         return denoise
+
+
+def _number(level: Level) -> float:
+    return float(level.detach()) if isinstance(level, Tensor) else level
