@@ -17,7 +17,8 @@ where gamma = 1.15 weighs what is still to come, and moves the nodes towards 0. 
 every K, and whatever the solver is. The last node, sigma_min, becomes 0: see `artc.peers.peer`.
 
 A shot is a straight line too, so dev(Y_ij)^2 = |p_i + (t_j - t_i) q_i|^2 with p_i and q_i what X_i - X_0 and d_i have
-across the line: three inner products a node in place of a shot for each pair of nodes.
+across the line: three inner products a node in place of a shot for each pair of nodes. Data of one dimension is never
+off its line, and all paths cost the same: the method is for more dimensions.
 
 Source: Chen et al. 2405.11326 (GITS), from its description; its default cost `dev`, G, W, and gamma for small images.
 """
@@ -43,6 +44,7 @@ from .peer import Finder, Found, check, finished, rho_nodes
 
 NODES, NOISES, GAMMA = 61, 256, 1.15
 
+# Of order 4 where there is a solver of that order with one call a step.
 TEACHER: Solver = SOLVERS.get("ipndm_4", SOLVERS["dpmpp_2m"])
 
 
