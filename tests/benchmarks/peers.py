@@ -1,0 +1,207 @@
+"""End-point error of artc's schedules beside those of other methods, at few calls, solver by solver.
+
+    python -m tests.benchmarks.peers --model mnist
+    python -m tests.benchmarks.peers --model mnist cifar10 --solver euler,dpmpp_2m --nfe 3-6 --ld3
+
+Root mean square distance to the end points of 128 Heun steps on 256 noises that no method saw. `artc` is what
+`artc.compile` makes of a solver and all its budgets, asked for nothing else; where its schedules have model sigmas,
+`artc-model-sigmas` is the same walked with them. The methods of others are those of `artc.peers`, which takes LD3 in
+with `--ld3`: it is a training for each cell.
+
+Every value is a cell, written to `--cells` as soon as it is measured, and the same command goes on from there. The key
+of a peer's cell has nothing of artc's own method in it; that of artc's has `--version`, which tells one state of it
+from another. `python -m tests.benchmarks.results_page` makes the page, where the later of two cells counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import artc
+from artc.artifact import steps_for
+from artc.errors import BudgetError
+from artc.evaluation.endpoint import EndpointError, Teacher, endpoint_error
+from artc.models.registry import find
+from artc.models.score_model import Probe
+from artc.peers import PEERS, Finder, Found, gits
+from artc.sampling.grids import grid_for
+from artc.sampling.solvers import SOLVERS, find_solver
+from artc.sampling.trajectories import sample
+
+from .cells import append_cell, key_of, read_cells
+from .record import RESULTS
+
+SOLVER_NAMES = ("euler", "heun", "dpmpp_2m", "ipndm_3", "unipc_3")
+HAND_MADE = ("edm", "edm-free", "logsnr")
+OURS, WITH_MODEL_SIGMAS = "artc", "artc-model-sigmas"
+LEARNED = ("ld3", "ld3-shifted")
+PLANNED = tuple(name for name in PEERS if name not in LEARNED)
+NOISE, SEED = 20_261_124, 0
+REVISIONS = {"gits": gits.TEACHER.name}
+"""What else the cells of a method depend on: changed when the method is, so that its cells are measured again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What every cell is judged by."""
+
+    noises: int = 256
+    teacher_steps: int = 128
+
+
+class Study:
+    """One model: the noises it is judged on and where they end, its methods, and the cells that are known."""
+
+    def __init__(self, name: str, cells: Path, version: str, device: str, settings: Settings | None = None) -> None:
+        self.name, self.cells, self.version = name, cells, version
+        self.settings = settings or Settings()
+        self.model = find(name).load(torch.device(device))
+        self.probe = Probe(self.model)
+        self.latents = self.model.latents(self.settings.noises, NOISE)
+        self.known = read_cells(cells)
+        self._ends: Tensor | None = None
+        self._finders: dict[str, Finder] = {}
+
+    @property
+    def ends(self) -> Tensor:
+        """The teacher's end points, walked when first needed."""
+        if self._ends is None:
+            teacher = Teacher(steps=self.settings.teacher_steps)
+            self._ends = teacher.endpoints(self.probe.on, self.latents, self.model.info)
+        return self._ends
+
+    def key(self, method: str, solver: str, nfe: int) -> str:
+        """What a value depends on: for artc's own method its version, for a peer's the revision of the peer."""
+        ours = method in (OURS, WITH_MODEL_SIGMAS)
+        facts = {"version": self.version} if ours else {"revision": REVISIONS.get(method, "")}
+        return key_of(
+            kind="peers",
+            model=self.name,
+            weights=self.model.info.sha256,
+            noises=[self.settings.noises, NOISE],
+            teacher=self.settings.teacher_steps,
+            seed=SEED,
+            method=method,
+            solver=solver,
+            nfe=nfe,
+            **facts,
+        )
+
+    def run(self, methods: Sequence[str], solver: str, nfes: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Measure what is not known yet, yielding every new cell."""
+        for method in methods:
+            missing = [nfe for nfe in nfes if self.key(method, solver, nfe) not in self.known]
+            if method == OURS and missing:
+                yield from self._compiled(solver, nfes, missing)
+                continue
+            for nfe in missing:
+                yield self._keep(method, solver, nfe, self._found(method, solver, steps_for(solver, nfe)))
+
+    def _found(self, method: str, solver: str, steps: int) -> Found:
+        if method in HAND_MADE:
+            return Found(sigmas=tuple(grid_for(method, steps, self.model.info).tolist()), calls=0, seconds=0.0)
+        if method not in self._finders:
+            self._finders[method] = PEERS[method](self.model, SEED)
+        return self._finders[method](solver, steps)
+
+    def _compiled(self, solver: str, nfes: Sequence[int], missing: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """One compilation for all budgets of a solver."""
+        began = time.perf_counter()
+        artifact = artc.compile(self.model, nfe=nfes, solver=solver, seed=SEED)
+        spent = {"calls": artifact.provenance.score_evals, "seconds": time.perf_counter() - began}
+        for schedule in artifact.schedules:
+            if schedule.nfe not in missing:
+                continue
+            plain = Found(sigmas=schedule.sigmas, **spent)
+            if schedule.model_sigmas is not None:
+                shown = Found(sigmas=schedule.sigmas, model_sigmas=schedule.model_sigmas, **spent)
+                yield self._keep(WITH_MODEL_SIGMAS, solver, schedule.nfe, shown)
+            # The last, because its being there says that the other is.
+            yield self._keep(OURS, solver, schedule.nfe, plain)
+
+    def measured(self, solver: str, found: Found) -> EndpointError:
+        """The error of a grid on the noises of the study."""
+        walked = sample(self.probe.on, self.latents, found.sigmas, find_solver(solver), model_sigmas=found.model_sigmas)
+        return endpoint_error(walked, self.ends)
+
+    def _keep(self, method: str, solver: str, nfe: int, found: Found) -> dict[str, Any]:
+        error = self.measured(solver, found)
+        cell = {
+            "key": self.key(method, solver, nfe),
+            "model": self.name,
+            "solver": solver,
+            "nfe": nfe,
+            "steps": len(found.sigmas) - 1,
+            "method": method,
+            "error": error.value,
+            "stderr": error.stderr,
+            "calls": found.calls,
+            "seconds": round(found.seconds, 2),
+            "sigmas": list(found.sigmas),
+            "model_sigmas": None if found.model_sigmas is None else list(found.model_sigmas),
+            "noises": self.settings.noises,
+            "teacher_steps": self.settings.teacher_steps,
+            "version": self.version if method in (OURS, WITH_MODEL_SIGMAS) else REVISIONS.get(method, ""),
+            "torch": torch.__version__.split("+")[0],
+            "device": str(self.model.device),
+        }
+        append_cell(self.cells, cell)
+        self.known[cell["key"]] = cell
+        return cell
+
+
+def spendable(solver: str, nfes: Sequence[int]) -> list[int]:
+    """Those of the budgets that a solver can spend exactly."""
+    kept = []
+    for nfe in nfes:
+        try:
+            steps_for(solver, nfe)
+        except BudgetError:
+            continue
+        kept.append(nfe)
+    return kept
+
+
+def budgets(text: str) -> list[int]:
+    """`3-6,9` as [3, 4, 5, 6, 9]."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="artc beside other methods, cell by cell.")
+    parser.add_argument("--model", nargs="+", default=["mnist"], help="registered models")
+    parser.add_argument("--solver", default=",".join(name for name in SOLVER_NAMES if name in SOLVERS))
+    parser.add_argument("--nfe", type=budgets, default=budgets("3-10"), help="such as 3-10 or 3,5,7")
+    parser.add_argument("--ld3", action="store_true", help="also LD3, a training for each cell")
+    parser.add_argument("--methods", help="only these, with commas between")
+    parser.add_argument("--cells", type=Path, default=RESULTS / "peers.jsonl", help="where finished cells are kept")
+    parser.add_argument("--version", default=artc.__version__, help="of artc's own method, to measure it again")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    methods = options.methods.split(",") if options.methods else [*HAND_MADE, *PLANNED, OURS]
+    methods += LEARNED if options.ld3 else ()
+    for name in options.model:
+        study = Study(name, options.cells, options.version, options.device)
+        for solver in options.solver.split(","):
+            for cell in study.run(methods, solver, spendable(find_solver(solver).name, options.nfe)):
+                facts = f"{cell['calls']:9,} calls {cell['seconds']:7.1f} s"
+                print(
+                    f"{name:12} {solver:9} {cell['nfe']:3}  {cell['method']:18} {cell['error']:.4f}  {facts}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

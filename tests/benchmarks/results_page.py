@@ -1,0 +1,158 @@
+"""Write `RESULTS.md` from the cells of `peers`: no number in it is typed by hand.
+
+python -m tests.benchmarks.results_page
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import geometric_mean, median
+from typing import Any
+
+from artc.peers import PEERS
+
+from .cells import read_cells
+from .peers import HAND_MADE, LEARNED, OURS, PLANNED, WITH_MODEL_SIGMAS
+from .readme import markdown
+from .record import RESULTS
+
+PAGE = Path(__file__).with_name("RESULTS.md")
+ORDER = (OURS, WITH_MODEL_SIGMAS, *PEERS, *HAND_MADE)
+TARGETS: dict[str, tuple[str, ...]] = {
+    f"the best of {', '.join(PLANNED)}": PLANNED,
+    "ld3": ("ld3",),
+    "ld3-shifted": ("ld3-shifted",),
+    "edm": ("edm",),
+    "edm-free": ("edm-free",),
+}
+WORSE = 1.05
+
+HEAD = """# artc and other methods
+
+Root mean square distance of the samples of a few calls from those of {teacher_steps} Heun steps, on {noises} noises
+that no method saw; lower is better, the lowest of each row is bold. Each method is a file of `artc/peers/`, which says
+what it does and where it differs from what was published. `artc` is what `artc.compile` makes, asked for a solver and
+its budgets; `artc-model-sigmas` the same where it also says what to show the network. {cells} cells.
+
+`python -m tests.benchmarks.peers` measured them, and `python -m tests.benchmarks.results_page` wrote this page."""
+
+RATIOS = """## Ratios
+
+The error of artc over that of another method at the same model, solver and calls: below 1 artc ends nearer. Geometric
+means over all cells in which both are known; and in how many of them artc is further by more than {worse:.0%}."""
+
+COSTS = """## What finding a grid takes
+
+Median over the cells; what serves several grids is counted in each of them."""
+
+Cell = Mapping[str, Any]
+Cells = Mapping[tuple[str, str, int], Mapping[str, Cell]]
+
+
+def sorted_out(lines: Iterable[Cell]) -> Cells:
+    """The cells by model, solver and NFE, and then by method; of two for the same the later counts."""
+    found: dict[tuple[str, str, int], dict[str, Cell]] = {}
+    for cell in lines:
+        found.setdefault((cell["model"], cell["solver"], cell["nfe"]), {})[cell["method"]] = cell
+    return dict(sorted(found.items(), key=lambda item: item[0]))
+
+
+def page(lines: Sequence[Cell]) -> str:
+    """The whole page."""
+    cells = sorted_out(lines)
+    several = {name: " and ".join(sorted({str(cell[name]) for cell in lines})) for name in ("teacher_steps", "noises")}
+    parts = [HEAD.format(cells=sum(map(len, cells.values())), **several)]
+    parts += [RATIOS.format(worse=WORSE - 1), ratio_table(cells)]
+    for model in dict.fromkeys(key[0] for key in cells):
+        parts.append(f"## `{model}`")
+        for solver in dict.fromkeys(key[1] for key in cells if key[0] == model):
+            some = {key: row for key, row in cells.items() if key[:2] == (model, solver)}
+            parts += [f"**{solver}**", error_table(some)]
+    return "\n\n".join([*parts, COSTS, cost_table(cells)]) + "\n"
+
+
+def error_table(cells: Cells) -> str:
+    """A row for each NFE and a column for each method, and artc over the best of the others."""
+    names = [name for name in ORDER if any(name in row for row in cells.values())]
+    rows = []
+    for (_, _, nfe), row in cells.items():
+        lowest = min(cell["error"] for cell in row.values())
+        best = best_of(row, [name for name in names if name not in (OURS, WITH_MODEL_SIGMAS)])
+        ratio = f"{row[OURS]['error'] / row[best]['error']:.2f}" if best and OURS in row else "-"
+        rows.append([str(nfe), *(entry(row.get(name), lowest) for name in names), best or "-", ratio])
+    return markdown(["calls", *names, "best peer", "artc / best peer"], rows)
+
+
+def entry(cell: Cell | None, lowest: float) -> str:
+    """An error with its standard error, bold where it is the lowest."""
+    if cell is None:
+        return "-"
+    mark = "**" if cell["error"] == lowest else ""
+    return f"{mark}{cell['error']:.4f}{mark} ({cell['stderr']:.4f})"
+
+
+def best_of(row: Mapping[str, Cell], names: Iterable[str]) -> str | None:
+    """Which of these methods ends nearest; None where none is known."""
+    return min((name for name in names if name in row), key=lambda name: row[name]["error"], default=None)
+
+
+def ratios(cells: Cells, ours: str, theirs: Sequence[str]) -> list[float]:
+    """Our error over that of the best of theirs, for each cell in which we and all of them are known.
+
+    A cell without model sigmas is walked without them.
+    """
+    found = []
+    for row in cells.values():
+        mine = row.get(ours, row.get(OURS))
+        if mine is not None and all(name in row for name in theirs):
+            found.append(mine["error"] / row[best_of(row, theirs) or ""]["error"])
+    return found
+
+
+def ratio_table(cells: Cells) -> str:
+    """A row for each target, over all models and for each of them."""
+    ours = [name for name in (OURS, WITH_MODEL_SIGMAS) if any(name in row for row in cells.values())]
+    models = list(dict.fromkeys(key[0] for key in cells))
+    rows = []
+    for mine in ours:
+        for target, names in TARGETS.items():
+            found = ratios(cells, mine, names)
+            if not found:
+                continue
+            each = [
+                ratios({key: row for key, row in cells.items() if key[0] == model}, mine, names) for model in models
+            ]
+            means = [f"{geometric_mean(some):.3f}" if some else "-" for some in each]
+            above = sum(ratio > WORSE for ratio in found)
+            whole = [f"**{geometric_mean(found):.3f}**", str(len(found)), str(above), f"{max(found):.2f}"]
+            rows.append([mine, target, *whole, *means])
+    columns = ["ours", "against", "all", "cells", f"above {WORSE}", "greatest", *(f"`{model}`" for model in models)]
+    return markdown(columns, rows)
+
+
+def cost_table(cells: Cells) -> str:
+    """Calls and seconds of every method, on each model."""
+    models = list(dict.fromkeys(key[0] for key in cells))
+    rows = []
+    for name in (OURS, *PLANNED, *LEARNED):
+        row = [name]
+        for model in models:
+            some = [found[name] for key, found in cells.items() if key[0] == model and name in found]
+            calls, seconds = (median(cell[what] for cell in some) if some else 0 for what in ("calls", "seconds"))
+            row.append(f"{calls:,.0f} calls, {seconds:.1f} s" if some else "-")
+        rows.append(row)
+    return markdown(["method", *(f"`{model}`" for model in models)], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the page of results.")
+    parser.add_argument("--cells", type=Path, default=RESULTS / "peers.jsonl")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    options = parser.parse_args()
+    options.page.write_text(page(list(read_cells(options.cells).values())), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
