@@ -61,7 +61,7 @@ def evaluate(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure schedules on their own model, beside hand-made grids at equal NFE.
+    """Measure schedules on their own model, beside other grids.
 
     Exit code 1 with --require-win if any schedule has lost, 2 if nothing could be measured.
     """

@@ -142,14 +142,13 @@ def _log_scale(first: float, last: float, start: float, end: float) -> Callable[
 
 
 def _ticks(low: float, high: float, *, only_decades: bool = False) -> list[float]:
-    """Round numbers between two values: decades, not all where they are many, and 2 and 5 where they are few."""
+    """Round numbers between two values: decades, not all where they are many, and others between where they are few."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    few = len(decades) <= 4 and not only_decades
     every = 1 + len(decades) // 8
-    found = [
-        float(f"{digit}e{power}")
-        for power in decades
-        for digit in ((1, 2, 5) if few else (1,))
-        if digit > 1 or power % every == 0
-    ]
-    return [tick for tick in found if low <= tick <= high]
+    found: list[float] = []
+    for digits in ((1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)):
+        all_of = [float(f"{digit}e{power}") for power in decades if power % every == 0 for digit in digits]
+        found = [tick for tick in all_of if low <= tick <= high]
+        if only_decades or len(found) >= 3:
+            break
+    return found

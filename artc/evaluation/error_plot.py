@@ -78,7 +78,6 @@ def _draw(axes: Axes, rows: Sequence[Row], metric: str, against: Sequence[str]) 
     positive = [value for row in rows for scored in row.grids if (value := value_of(scored, metric)) > 0]
     axes.set(xlabel="denoiser calls", yscale="log" if positive else "linear")
     axes.set_xticks(nfe, [str(value) for value in nfe])
-    axes.minorticks_off()
     axes.grid(axis="y", linewidth=0.4, alpha=0.5)
     axes.spines[["top", "right"]].set_visible(False)
 

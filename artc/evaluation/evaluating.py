@@ -25,7 +25,7 @@ from artc.arguments import whole
 from artc.artifact import Artifact, nfe_of, read
 from artc.errors import InputError
 from artc.evaluation.baselines import OURS, baseline_sigmas, chosen_baselines
-from artc.evaluation.endpoint import EndpointError, Teacher, error_of, mean_squares, paired_wins
+from artc.evaluation.endpoint import EndpointError, Teacher, error_of, mean_squares, paired_ratio, paired_wins
 from artc.evaluation.features import Features, check_features, find_features
 from artc.evaluation.frechet import Moments, frechet, joined
 from artc.evaluation.noises import all_latents, fresh_latents
@@ -38,6 +38,9 @@ from artc.progress import Progress, Steps, drain, mapped, shifted
 from artc.sampling.solvers import find_solver
 from artc.sampling.trajectories import sample_steps
 
+FINE = 4
+"""Times the calls of a schedule that its teacher should make at the least."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
@@ -47,15 +50,6 @@ class Stage:
     done: int
     total: int
     gap: float | None = None
-
-
-def paired_ratio(ours: EndpointError, theirs: EndpointError) -> tuple[float, float] | None:
-    """The ratio of two errors on the same noises and its standard error; None where theirs is 0, or ours."""
-    if ours.value <= 0 or theirs.value <= 0:
-        return None
-    ratio = ours.value / theirs.value
-    relative = ours.squares / ours.squares.mean() - theirs.squares / theirs.squares.mean()
-    return ratio, ratio / 2 * float(relative.std()) / len(relative) ** 0.5
 
 
 def evaluation_steps(
@@ -88,6 +82,7 @@ def evaluation_steps(
         )
         for schedule in schedules
     ]
+    teacher_calls = nfe_of(teacher.solver, teacher.steps, info.cost)
     conditions: dict[str, Any] = {
         "at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seed": plan.seed,
@@ -97,7 +92,7 @@ def evaluation_steps(
         "teacher": {
             "solver": teacher.solver,
             "steps": teacher.steps,
-            "calls": nfe_of(teacher.solver, teacher.steps, info.cost),
+            "calls": teacher_calls,
         },
         "device": device_name(model.device),
         "threads": torch.get_num_threads(),
@@ -109,6 +104,11 @@ def evaluation_steps(
         rows = yield from _endpoints(probe, all_latents(model, plan.samples, plan.seed), teacher, rows)
         conditions["endpoint"] = {"samples": plan.samples}
     notices = list(model.notices)
+    most = max(schedule.nfe for schedule in schedules)
+    if teacher_calls < FINE * most and ("endpoint" in plan.metrics or reference is None):
+        notices.append(
+            f"The teacher's {teacher_calls} calls are few beside {most}: its own error is part of every figure."
+        )
     if "frechet" in plan.metrics:
         if features is None:
             raise InputError("The Frechet distance needs features.")

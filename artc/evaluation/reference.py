@@ -53,7 +53,7 @@ def read_reference(path: Path, shape: Sequence[int]) -> Reference:
 
 def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             return {name: data[name] for name in data.files}
     except FileNotFoundError:
         raise InputError(f"There is no file {str(path)!r} to compare with.") from None

@@ -31,6 +31,9 @@ from artc.evaluation.summary import detail_facts, headline
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
+SHOWN = 8
+"""Losses that are listed at the top; the tables have all."""
+
 METHODS = {
     "endpoint": """The <b>end-point error</b> is the root mean square, over noises and over the dimensions of a sample,
 of the distance between where a grid ends and where the teacher ends from the same noise. It says how faithfully few
@@ -94,7 +97,8 @@ def _header(report: EvaluationReport) -> str:
         figures.append(("of the best baseline's error, in the median", f"{median(ratios):.0%}"))
     figures.append(("denoiser calls to measure it", f"{found['score_evals']:,}"))
     tiles = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in figures)
-    items = "".join(f"<li>{text(loss)}.</li>" for loss in losses)
+    items = "".join(f"<li>{text(loss)}.</li>" for loss in losses[:SHOWN])
+    items += f"<li>And {len(losses) - SHOWN} more, in the tables below.</li>" if len(losses) > SHOWN else ""
     lost = f'<ul class="losses">{items}</ul>' if items else ""
     kind = "lost" if losses else "won"
     return f"""<header>

@@ -47,7 +47,7 @@ p { margin: .5rem 0 1rem; max-width: 42rem; }
 table { border-collapse: collapse; font: .9rem/1.35 var(--sans); font-variant-numeric: lining-nums tabular-nums; }
 .scroll table { min-width: 100%; }
 .told { font: .92rem/1.5 var(--sans); color: var(--soft); }
-th, td { padding: .38rem .6rem; text-align: right; white-space: nowrap; unicode-bidi: isolate; }
+th, td { overflow-wrap: normal; padding: .38rem .6rem; text-align: right; white-space: nowrap; unicode-bidi: isolate; }
 th:first-child, td:first-child { padding-left: 0; }
 th { font-weight: 600; }
 th.word, td.word { text-align: left; }
@@ -94,7 +94,7 @@ ul.losses { padding-left: 1.2rem; }
 code { font: .86em/1.5 var(--mono); background: var(--tint); border-radius: 3px; padding: .1em .3em; }
 details { margin: 1rem 0; }
 summary { cursor: pointer; font: 600 .95rem var(--sans); }
-.sigmas td { text-align: left; white-space: normal; font: .82rem/1.6 var(--mono); }
+.sigmas td { overflow-wrap: anywhere; text-align: left; white-space: normal; font: .82rem/1.6 var(--mono); }
 footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--line); font: .85rem/1.5 var(--sans);
   color: var(--soft); }
 @media (max-width: 34rem) {
