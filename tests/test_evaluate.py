@@ -151,6 +151,14 @@ def test_labels_are_drawn_from_those_that_the_artifact_was_compiled_for():
     assert report.conditions["labels"] == [1, 2]
 
 
+def test_guidance_is_the_artifacts_and_counts_double():
+    model = class_model()
+    made = artc.compile(model, nfe=[6], method="closed-form", trajectories=16, guidance=2.0)
+    found = artc.evaluate(made, model, samples=8, teacher_steps=4, against="edm")
+    assert (found.conditions["guidance"], found.conditions["teacher"]["calls"]) == (2.0, 14)
+    assert found.conditions["score_evals"] == 8 * (14 + 2 * 6)
+
+
 def test_a_flow_model_is_measured_in_its_own_sigma_beside_its_own_default_grid():
     model = flow_model("clusters")
     made = artc.compile(model, nfe=[4], solver="euler", method="closed-form", trajectories=16)

@@ -157,7 +157,8 @@ def present(console: Console, found: EvaluationReport) -> None:
     """Print what was found: how it was measured, a table for each metric, the verdict and each loss."""
     from artc.evaluation.reported import condition_facts, endpoint_table, frechet_table, verdict
 
-    console.say(f"{found.artifact.model.name}: {len(found.rows)} schedules by {found.artifact.provenance.method}")
+    count = "1 schedule" if len(found.rows) == 1 else f"{len(found.rows)} schedules"
+    console.say(f"{found.artifact.model.name}: {count} by {found.artifact.provenance.method}")
     console.facts(condition_facts(found))
     if "endpoint" in found.conditions:
         columns, rows, best = endpoint_table(found)

@@ -179,8 +179,13 @@ def verdict(report: EvaluationReport) -> str:
         return f"{beaten} of {total} schedules {'is' if beaten == 1 else 'are'} worse than a baseline{by}, of {grids}."
     which = "The schedule is" if total == 1 else f"All {total} schedules are"
     # Not to be worse is not to be better: a schedule may be a baseline's own grid.
-    better = all(scored.ratio is None or scored.ratio < 1 for row in report.rows for scored in row.baselines)
-    return f"{which} {'better' if better else 'no worse'} than {grids}."
+    pairs = [(row.ours, scored) for row in report.rows for scored in row.baselines]
+    ties = [pair for pair in pairs if _tied(pair[0].error, pair[1].error) or _tied(pair[0].frechet, pair[1].frechet)]
+    return f"{which} {'no worse' if ties else 'better'} than {grids}."
+
+
+def _tied(ours: float | None, theirs: float | None) -> bool:
+    return ours is not None and ours == theirs
 
 
 Table = tuple[list[str], list[list[str]], list[int | None]]
@@ -225,22 +230,24 @@ def _names(row: Row) -> list[str]:
 
 def condition_facts(report: EvaluationReport) -> list[tuple[str, str]]:
     """How it was measured, as names and values."""
-    found = report.conditions
+    found, facts = report.conditions, []
+    if "endpoint" in found:
+        count = found["endpoint"]["samples"]
+        facts.append(("error", f"RMS distance from the teacher's samples over {count:,} noises"))
+    if "frechet" in found:
+        by = found["frechet"]
+        hashed = f", sha256 {by['features_sha256']}" if by["features_sha256"] else ""
+        facts.append(("Frechet", f"{by['samples']:,} samples against {by['reference']}"))
+        facts.append(("features", f"{by['features']}: {by['description']}{hashed}"))
     teacher = found["teacher"]
-    facts = [
+    facts += [
         ("noises", f"{found['noise']}, seed {found['seed']}; no compilation draws by it"),
         ("teacher", f"{teacher['steps']} {teacher['solver']} steps, {teacher['calls']} calls a sample"),
         ("on", f"{found['device']}, artc {found['artc']}, torch {found['torch']}, NumPy {found['numpy']}"),
         ("cost", f"{found['score_evals']:,} denoiser calls, {found['seconds']:.1f} s"),
     ]
-    if "endpoint" in found:
-        count = found["endpoint"]["samples"]
-        facts.insert(0, ("error", f"RMS distance from the teacher's samples over {count:,} noises"))
-    if "frechet" in found:
-        by = found["frechet"]
-        hashed = f", sha256 {by['features_sha256']}" if by["features_sha256"] else ""
-        facts.insert(1, ("Frechet", f"{by['samples']:,} samples against {by['reference']}"))
-        facts.insert(2, ("features", f"{by['features']}: {by['description']}{hashed}"))
     if found["labels"] is not None:
         facts.append(("labels", str(found["labels"])))
+    if found["guidance"] is not None:
+        facts.append(("guidance", f"{found['guidance']:g}"))
     return facts
