@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from artc.artifact import read as load
     from artc.compiling import compile  # noqa: A004 - the command line's own word
     from artc.errors import ArtcError
+    from artc.evaluation.evaluating import evaluate
     from artc.models.adapters import adapt
     from artc.models.custom import score_model
     from artc.models.diffusers.pipeline import from_pipeline
@@ -28,6 +29,7 @@ _HOMES = {
     "Artifact": ("artc.artifact", "Artifact"),
     "ArtcError": ("artc.errors", "ArtcError"),
     "compile": ("artc.compiling", "compile"),
+    "evaluate": ("artc.evaluation.evaluating", "evaluate"),
     "load": ("artc.artifact", "read"),
     "ScoreModel": ("artc.models.score_model", "ScoreModel"),
     "adapt": ("artc.models.adapters", "adapt"),
@@ -48,6 +50,7 @@ __all__ = [
     "compile",
     "cosine_times",
     "discrete_times",
+    "evaluate",
     "flow_times",
     "from_pipeline",
     "linear_vp_times",

@@ -21,7 +21,7 @@ from artc.sampling.grids import edm
 from tests.cli import QUICK, artc, compiled, names_in, put, spawn
 from tests.golden.example import ASKED, GOLDEN, example
 
-COMMANDS = ("compile", "inspect", "validate", "resample", "sample", "export", "models")
+COMMANDS = ("compile", "inspect", "validate", "resample", "sample", "evaluate", "export", "models")
 
 
 # --------------------------------------------------------------------------------------------- compile

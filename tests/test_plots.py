@@ -105,7 +105,7 @@ def test_the_picture_of_an_artifact_shows_it_in_every_panel(tmp_path):
 def test_the_mosaic_puts_each_image_in_its_place(channels):
     count, height, width, columns = 7, 2, 3, 4
     samples = np.random.default_rng(0).uniform(-1, 1, (count, channels, height, width))
-    mosaic = plots._mosaic(samples, columns)
+    mosaic = plots.mosaic(samples, columns)
     assert mosaic.shape == ((5, 15) if channels == 1 else (5, 15, 3))
     mosaic = mosaic.reshape(5, 15, channels)
     covered = np.zeros((5, 15), dtype=bool)
@@ -119,7 +119,7 @@ def test_the_mosaic_puts_each_image_in_its_place(channels):
 
 
 def test_the_mosaic_clips_what_is_out_of_range():
-    assert plots._mosaic(np.array([-3.0, -1.0, 0.0, 1.0, 2.0]).reshape(1, 1, 1, 5), 1).tolist() == [[0, 0, 0.5, 1, 1]]
+    assert plots.mosaic(np.array([-3.0, -1.0, 0.0, 1.0, 2.0]).reshape(1, 1, 1, 5), 1).tolist() == [[0, 0, 0.5, 1, 1]]
 
 
 def test_panels_of_samples_stand_side_by_side_under_their_names(saved, tmp_path):

@@ -42,7 +42,7 @@ def test_every_example_runs_in_order_and_leaves_the_files_it_names(tmp_path: Pat
         assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         outputs.append(done.stdout)
-    named = set(re.findall(r"[\w.]+\.(?:art\.json|png|py|pkl|csv)", "\n".join(code for _, code in BLOCKS)))
+    named = set(re.findall(r"[\w.]+\.(?:art\.json|png|html|py|pkl|csv)", "\n".join(code for _, code in BLOCKS)))
     written = {path.name for path in tmp_path.iterdir() if path.is_file()}
     assert named | {"net.art.json", "classes.art.json"} == written
     assert abs(float(outputs[-1]) - 0.5) < 0.1, "the sampler of the last example draws the toy data's spread"

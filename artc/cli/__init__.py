@@ -16,6 +16,7 @@ from artc import __version__
 from artc.cli import models
 from artc.cli.artifacts import inspect, resample, validate
 from artc.cli.compile import compile_command
+from artc.cli.evaluate import evaluate
 from artc.cli.export import export
 from artc.cli.sample import sample
 from artc.console import Console
@@ -34,6 +35,7 @@ app.command("inspect")(inspect)
 app.command("validate")(validate)
 app.command("resample")(resample)
 app.command("sample")(sample)
+app.command("evaluate")(evaluate)
 app.command("export")(export)
 app.add_typer(models.app, name="models")
 

@@ -149,8 +149,13 @@ def feature_moments(classifier: Classifier, images: Tensor, batch: int = 500) ->
     parts = []
     with torch.no_grad():
         for some in images.split(batch):
-            if some.dtype != torch.uint8:
-                some = (127.5 * (some.double() + 1)).round().clamp(0, 255)
-            features = classifier.features(some.to(device).float() / 127.5 - 1)
+            features = classifier.features(as_bytes(some).to(device).float() / 127.5 - 1)
             parts.append(moments_of(features.double().cpu().numpy()))
     return joined(parts)
+
+
+def as_bytes(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as the bytes they would be saved as; bytes as they are."""
+    if images.dtype == torch.uint8:
+        return images
+    return (127.5 * (images.double() + 1)).round().clamp(0, 255).to(torch.uint8)

@@ -95,6 +95,15 @@ def clearly_nearer(ours: EndpointError, theirs: EndpointError) -> bool:
     return float(gained.mean()) > float(gained.std()) / math.sqrt(len(gained))
 
 
+def paired_ratio(ours: EndpointError, theirs: EndpointError) -> tuple[float, float] | None:
+    """The ratio of two errors on the same noises and its standard error; None where one of them is 0."""
+    if ours.value <= 0 or theirs.value <= 0:
+        return None
+    ratio = ours.value / theirs.value
+    relative = ours.squares / ours.squares.mean() - theirs.squares / theirs.squares.mean()
+    return ratio, ratio / 2 * float(relative.std()) / len(relative) ** 0.5
+
+
 def compare(
     fields: Fields,
     latents: Latents,

@@ -32,7 +32,7 @@ FORMATS = (".png", ".svg", ".pdf")
 
 def plot_artifact(artifact: Artifact, path: Path) -> None:
     """One picture of an artifact: the warp, the stiffness it follows, the nodes of each grid, and the errors."""
-    figure = _figure(11, 7)
+    figure = new_figure(11, 7)
     axes = figure.subplots(2, 2)
     _draw_warp(axes[0][0], artifact)
     _draw_stiffness(axes[0][1], artifact)
@@ -47,9 +47,9 @@ def plot_samples(panels: Mapping[str, NDArray[np.float64]], path: Path, columns:
     """Image samples side by side, one titled panel for each entry: `(n, C, H, W)` in [-1, 1], C 1 or 3."""
     count = len(next(iter(panels.values())))
     columns = min(columns, count)
-    figure = _figure(4.0 * len(panels), 4.0 * math.ceil(count / columns) / columns + 0.4)
+    figure = new_figure(4.0 * len(panels), 4.0 * math.ceil(count / columns) / columns + 0.4)
     for place, (title, samples) in zip(np.ravel(figure.subplots(1, len(panels))), panels.items(), strict=True):
-        place.imshow(_mosaic(samples, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        place.imshow(mosaic(samples, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         place.set_title(title)
         place.set_axis_off()
     save(figure, path)
@@ -91,7 +91,8 @@ def check_picture_path(path: Path) -> None:
     check_writable(path, force=True)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches."""
     # Not pyplot: no window system, no global state, and half the import time.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -101,7 +102,7 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _mosaic(samples: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
+def mosaic(samples: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
     """Images in rows of `columns`, a pixel apart, in [0, 1]: `(rows, columns, 3)` or grey `(rows, columns)`."""
     images = np.clip((samples + 1) / 2, 0, 1)
     count, channels, height, width = images.shape

@@ -184,26 +184,35 @@ def model_for(artifact: Artifact, source: Source, device: torch.device, labels: 
 
     Raises InputError when it is another model, or its weights have changed since.
     """
+    made = artifact.provenance.model_record.get("arguments")
+    hint = f"It was made with --model-arg {made}." if made and source.kind == "python" else "Compile it again."
+    return matched(artifact, load(source, device), labels, named=source.typed, hint=hint)
+
+
+def matched(
+    artifact: Artifact, model: ScoreModel, labels: tuple[int, ...] = (), *, named: str, hint: str = "Compile it again."
+) -> ScoreModel:
+    """A loaded model on the range, under the guidance and with the labels of an artifact that was made for it.
+
+    Raises InputError, calling it as `named`, when the artifact was made for another.
+    """
     info = artifact.model
-    model = load(source, device)
     for what in ("sha256", "shape", "domain", "shift", "prediction"):
         have, want = getattr(model.info, what), getattr(info, what)
         if have != want:
-            made = artifact.provenance.model_record.get("arguments")
             raise InputError(
-                f"{source.typed} is not the model that the artifact was made for: its {what} is {have}, not {want}.",
-                hint=f"It was made with --model-arg {made}."
-                if made and source.kind == "python"
-                else "Compile it again.",
+                f"{named} is not the model that the artifact was made for: its {what} is {have}, not {want}.", hint=hint
             )
     # Ends that come out of tables and exponentials may differ in a last digit between machines.
     ends = ((model.info.sigma_min, info.sigma_min), (model.info.sigma_max, info.sigma_max))
     if not all(math.isclose(have, want, rel_tol=1e-6) for have, want in ends):
-        raise InputError(f"{source.typed} no longer has the sigma range that the artifact was made for.")
+        raise InputError(f"{named} no longer has the sigma range that the artifact was made for.")
     model = replace(model, info=replace(model.info, sigma_min=info.sigma_min, sigma_max=info.sigma_max))
     from artc.models.conditioning import conditioned
 
     compiled_for = artifact.provenance.model_record.get("labels")
     if not labels and isinstance(compiled_for, list) and all(type(label) is int for label in compiled_for):
         labels = tuple(compiled_for)
-    return conditioned(model, labels, None if info.guidance is None else info.guidance.scale)
+    # A host may have guided its model itself: it is told by its description, and stays as it is.
+    given = info.guidance is None or model.info.guidance == info.guidance
+    return conditioned(model, labels, None if given or info.guidance is None else info.guidance.scale)

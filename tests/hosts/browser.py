@@ -38,6 +38,8 @@ class Pipe:
         self.numbers, self.pending = itertools.count(1), b""
         self.thrown: list[tuple[str, str]] = []
         """What scripts threw that nobody caught: the session of the page, and the text."""
+        self.events: list[dict[str, Any]] = []
+        """Whatever the browser told unasked, in the domains that are enabled."""
 
     def send(self, method: str, parameters: dict[str, Any], session: str | None, within: float) -> dict[str, Any]:
         """Send a command and wait for its answer; raises ScriptError when it is refused, TimeoutError without one."""
@@ -46,6 +48,7 @@ class Pipe:
         os.write(self.commands, json.dumps(message).encode() + b"\0")
         deadline = time.monotonic() + within
         while (answer := self._next(method, deadline)).get("id") != number:
+            self.events += [answer] if "method" in answer else []
             if answer.get("method") == "Runtime.exceptionThrown":
                 details = answer["params"]["exceptionDetails"]
                 text = details.get("exception", {}).get("description") or details["text"]
@@ -86,6 +89,12 @@ class Page:
     def thrown(self) -> list[str]:
         """What scripts of this page threw and did not catch."""
         return [text for session, text in self.pipe.thrown if session == self.session]
+
+    def events(self, method: str) -> list[dict[str, Any]]:
+        """What the browser told of this page by that method, up to the last answer."""
+        return [
+            event for event in self.pipe.events if (event.get("sessionId"), event["method"]) == (self.session, method)
+        ]
 
     def evaluate(self, script: str) -> Any:
         """The value of an expression in the page, awaited if it is a promise; raises ScriptError."""
