@@ -179,6 +179,7 @@ OTHER = {
     "teacher_steps": 17,
     "refine": 0,
     "trials": 7,
+    "model_sigmas": True,
     "policy": True,
     "labels": (1,),
     "guidance": 2.0,

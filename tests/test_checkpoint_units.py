@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from artc.artifact import Warp
+from artc.artifact import Coordinate, Warp
 from artc.checkpoints.codecs import CODECS
 from artc.checkpoints.units import NOWHERE, Unit, Units
+from artc.learning.local_error import LocalError, LocalErrors
+from artc.learning.matching import Matched
 from artc.learning.methods import Learned
-from artc.learning.refining import Refined
 from artc.sampling.bank import BankBatch
 
 DTYPES = st.sampled_from([np.float64, np.float32, np.int64, np.bool_])
@@ -146,7 +147,14 @@ RESULTS = [
         config={"rate": 0.1, "steps": 96},
         diagnostics={"paper": {"3": {"failures": ["ran away"], "spread": 1 / 7}}},
     ),
-    Refined(sigmas=(80.0, 1 / 3, 0.0), error=0.1, trials=41),
+    Matched(sigmas=(80.0, 1 / 3, 0.0), error=0.1, start=1 / 7, walks=41),
+    LocalErrors(
+        coordinate=Coordinate(0.002, 80.0),
+        found={
+            "heun": LocalError(clock=np.array([0.0, 1 / 3, 1.0]), exponent=3.1),
+            "dpmpp_2m": LocalError(clock=np.array([0.0, 1 / 7, 1.0]), exponent=2.2),
+        },
+    ),
 ]
 
 

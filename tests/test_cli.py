@@ -13,6 +13,7 @@ import torch
 
 from artc import __version__
 from artc.artifact import read
+from artc.evaluation.diagnostics import figure
 from artc.evaluation.summary import summary
 from artc.learning.actor_critic import LearnerConfig
 from artc.models.published.catalogue import PUBLISHED
@@ -40,8 +41,8 @@ def test_compile_shows_what_it_found_and_where_it_went(tmp_path):
         (row,) = (line.split() for line in lines if line.startswith(f"{schedule.solver} {schedule.nfe:>6}"))
         done = schedule.evaluation[0]
         assert row[2:4] == [str(schedule.steps), schedule.origin]
-        assert row[4:6] == [f"{done.value:.4f}", f"{done.stderr:.4f}"]
-        assert row[6:10] == [f"{done.baselines[name]:.4f}" for name in ("edm", "edm-free", "logsnr", "uniform")]
+        assert row[4:6] == [figure(done.value), figure(done.stderr)]
+        assert row[6:10] == [figure(done.baselines[name]) for name in ("edm", "edm-free", "logsnr", "uniform")]
     later = "".join(rf"{stage}: \d+\.\d s, gap \S+%\n" for stage in ("distilling", "comparing", "refining", "checking"))
     assert re.fullmatch(r"trajectories: \d+\.\d s\n" + later, outcome.err)
 

@@ -8,13 +8,13 @@ import torch
 
 from artc.artifact import Coordinate, read
 from artc.artifact.policy import open_policy
+from artc.compiling import compile as compile_model
 from artc.errors import InputError
 from artc.evaluation.endpoint import Teacher
 from artc.integrations.policy import policy_sampler
 from artc.learning.state_record import worth
 from artc.models.registry import find
 from artc.models.score_model import Latents, Probe
-from artc.pipeline import compile as compile_model
 from artc.pipeline import compile_steps
 from artc.progress import drain
 from artc.request import Request

@@ -11,7 +11,7 @@ import torch
 import artc
 from artc.artifact import loads, nfe_of
 from artc.errors import ArtcError, BudgetError, InputError, UnknownNameError
-from artc.evaluation import evaluating
+from artc.evaluation import scoring
 from artc.evaluation.endpoint import Teacher, compare, endpoint_error, paired_ratio
 from artc.evaluation.evaluating import evaluation_steps
 from artc.evaluation.noises import CHUNK, all_latents, fresh_latents
@@ -175,7 +175,7 @@ def test_a_flow_model_is_measured_in_its_own_sigma_beside_its_own_default_grid()
 
 def test_what_is_not_held_is_read_from_the_warp_and_says_so(artifact):
     found = chosen_schedules(artifact, (5, 7), ())
-    assert [(one.nfe, one.origin) for one in found] == [(5, "closed-form"), (7, "resampled")]
+    assert [(one.nfe, one.origin) for one in found] == [(5, "refined"), (7, "resampled")]
     (read,) = chosen_schedules(artifact, (6,), ("dpmpp_2m",))
     assert (read.origin, read.steps) == ("resampled", 6)
     assert read.sigmas == artifact.warp.baked(6, artifact.model.sigma_min)
@@ -271,7 +271,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_walked(options, kind,
     def reached(*_arguments, **_options):
         raise AssertionError("the work had begun")
 
-    monkeypatch.setattr(evaluating, "sample_steps", reached)
+    monkeypatch.setattr(scoring, "sample_steps", reached)
     with pytest.raises(kind, match=said):
         artc.evaluate(artifact, **options)
 

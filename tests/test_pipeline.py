@@ -72,11 +72,11 @@ def test_the_calls_an_artifact_reports_are_those_the_denoiser_received(load, qui
 
     watched = ScoreModel(denoiser=counted, info=model.info, device=model.device, dtype=model.dtype)
     artifact = compiled(watched, solvers=("heun", "euler"), method="closed-form")
-    # The bank; each schedule beside four baselines, on noises of the bank; the search of the losers; the teacher, and
-    # again each schedule beside four baselines.
-    trials = artifact.provenance.diagnostics["refinements"]
-    searched = sum(facts["trials"] * int(name.split()[1]) for name, facts in trials.items())
-    calls = 16 * 32 + 16 * (2 * (3 + 5) * 5 + searched) + 8 * (31 + 2 * (3 + 5) * 5)
+    # The bank; each schedule beside four baselines on the quarter of its noises that are watched; the searches on the
+    # others, and each result on those that are watched; the teacher, and again each schedule beside four baselines.
+    found = artifact.provenance.diagnostics["refinements"]
+    searched = sum((facts["walks"] + 4) * int(name.split()[1]) for name, facts in found.items())
+    calls = 16 * 32 + 4 * 2 * (3 + 5) * 5 + searched + 8 * (31 + 2 * (3 + 5) * 5)
     assert searched > 0
     assert artifact.provenance.score_evals == sum(seen) == calls
 
@@ -113,7 +113,7 @@ def test_stages_come_in_order_and_count_up_to_their_total(load, quick):
 
 def test_the_check_measures_the_distance_from_the_end_of_the_same_noise(load):
     model = load("gaussian")
-    artifact = compiled(model, nfe=(5,), method="closed-form", teacher_steps=96)
+    artifact = compiled(model, nfe=(5,), method="closed-form", teacher_steps=96, refine=0)
     # For this model every step is a number that multiplies x: Heun by hand, against the exact solution.
     sigmas, factor = artifact.sigmas(nfe=5).tolist(), 80.0
     slopes = [sigma / (0.25 + sigma**2) for sigma in sigmas]  # dx/dsigma = x sigma / (s^2 + sigma^2)
@@ -136,7 +136,7 @@ def test_any_callable_compiles_to_the_clock_known_in_closed_form(exact_energy):
     from artc.learning.closed_form import closed_form
 
     artifact = artc.compile(
-        gaussian_callable, shape=[4], sigma_min=0.002, sigma_max=80, nfe=[9], method="closed-form", trajectories=64
+        gaussian_callable, shape=[4], sigma_min=0.002, sigma_max=80, nfe=[9], method="closed-form", refine=False
     )
     assert (artifact.model.source, artifact.model.shape, artifact.model.sigma_max) == ("python:callable", (4,), 80.0)
     np.testing.assert_allclose(artifact.sigmas(nfe=9)[1:-1], closed_form(exact_energy).grid(5)[1:-1], rtol=0.02)

@@ -154,12 +154,13 @@ def test_details_show_how_paper_mode_learned_each_number_of_steps():
 def test_details_say_what_was_asked_of_the_model_and_what_was_not_to_be_had():
     config = {"model": {"sigma_asked": [0.001, 63.0], "labels": [1, 2]}}
     model = replace(example().model, conditioning="class", guidance=Guidance(scale=2.5))
-    refinements = {"heun 3": {"from": "edm-free", "learned": 0.5, "start": 0.25, "refined": 0.125, "trials": 12}}
+    refinements = {"heun 3": {"from": "edm-free", "learned": 0.5, "start": 0.25, "refined": 0.125, "kept": "matched"}}
     made = replace(example().provenance, config=config, diagnostics={"refinements": refinements})
     facts = details(model=model, provenance=made)
     assert facts["class"] == "labels 1, 2, guidance 2.5: 2 calls for each denoised value, counted in every NFE"
     assert facts["sigma"] == "63 to 0; the model knows 0.002 and above (63 to 0.001 was asked)"
-    assert facts["refined"] == "heun 3: edm-free was better than what was learned (0.2500, 0.5000); now 0.1250"
+    told = "heun 3: learned 0.5000, edm-free 0.2500, with its nodes moved 0.1250; kept: with its nodes moved"
+    assert facts["refined"] == told
     assert "shift" not in facts
     flow = replace(example().model, domain="flow", shift=3.0, conditioning="text")
     plain = replace(made, config={}, diagnostics={"refinements": [1]})

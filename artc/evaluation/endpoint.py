@@ -147,7 +147,7 @@ def compare(
         for name, sigmas in grids.items():
             shown = schedule.model_sigmas if name == WITH_MODEL_SIGMAS else None
             samples = sample_steps(fields, latents, sigmas, find_solver(rule), model_sigmas=shown)
-            walk = _differences(samples, references)
+            walk = differences(samples, references)
             piece = journal.once(f"{rule}-{nfe}-{name}", walk)
             errors[rule, nfe][name] = error_of((yield from shifted(piece, done, total, worth=len(latents) * nfe)))
             done += len(latents) * nfe
@@ -162,7 +162,8 @@ def candidates(
     return {"schedule": schedule.sigmas, **more, **baselines}
 
 
-def _differences(walk: Generator[Steps, None, Tensor], references: Tensor) -> Generator[Steps, None, Tensor]:
+def differences(walk: Generator[Steps, None, Tensor], references: Tensor) -> Generator[Steps, None, Tensor]:
+    """The mean squares `(n,)` of the differences between what a walk returns and its references."""
     return mean_squares((yield from walk), references)
 
 

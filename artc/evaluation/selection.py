@@ -22,7 +22,7 @@ from torch import Tensor
 
 from artc.artifact import Coordinate, ModelInfo, Schedule
 from artc.artifact.types import Origin
-from artc.evaluation.endpoint import EndpointError, candidates, endpoint_error
+from artc.evaluation.endpoint import EndpointError, candidates, differences, error_of
 from artc.journal import BLANK, Journal
 from artc.learning.local_error import LocalErrors
 from artc.learning.matching import Residuals, match, most_walks
@@ -33,7 +33,7 @@ from artc.models.score_model import Fields, Latents
 from artc.progress import Progress, shifted
 from artc.sampling.grids import above
 from artc.sampling.solvers import find_solver
-from artc.sampling.trajectories import sample
+from artc.sampling.trajectories import sample, sample_steps
 
 Key = tuple[str, int]
 Schedules = dict[Key, Schedule]
@@ -101,7 +101,7 @@ def select(
     # Nodes are moved in the progress of the model's own domain.
     offset = float(domain_sigma(held_out.coordinate.offset, info.domain))
     coordinate = Coordinate(offset, info.sigma_max)
-    done, total = 0, sum(most_walks(schedule.steps, trials) * nfe for (_, nfe), schedule in schedules.items())
+    done, total = 0, sum((most_walks(schedule.steps, trials) + 1) * nfe for (_, nfe), schedule in schedules.items())
     for (solver, nfe), schedule in schedules.items():
         known = {name: error.value for name, error in errors[solver, nfe].items()}
         start = min(known, key=lambda name: known[name])  # the learned one stands first, and wins a tie
@@ -120,13 +120,15 @@ def select(
             )
             worth = most_walks(schedule.steps, trials) * nfe
             matched = yield from shifted(journal.once(f"{solver}-{nfe}", search), done, total, worth=worth)
-            reached = sample(fields, watched.latents, matched.sigmas, find_solver(solver))
-            value = endpoint_error(reached, watched.ends).value
+            walking = sample_steps(fields, watched.latents, matched.sigmas, find_solver(solver))
+            judging = journal.once(f"{solver}-{nfe}-watched", differences(walking, watched.ends))
+            value = error_of((yield from shifted(judging, done + worth, total, worth=nfe))).value
             facts |= {"refined": value, "walks": matched.walks}
             if value < known[start]:
                 sigmas, facts["kept"] = matched.sigmas, MATCHED
-        done += most_walks(schedule.steps, trials) * nfe
-        yield Progress(done=done, total=total)
+        done += (most_walks(schedule.steps, trials) + 1) * nfe
+        if "walks" not in facts:
+            yield Progress(done=done, total=total)
         if facts["kept"] != LEARNED:
             origin: Origin = ORDER_AWARE if facts["kept"] == ORDER_AWARE else "refined"
             certificate = certificate_of(sigmas, held_out, info)

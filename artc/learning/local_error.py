@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from artc.artifact import Coordinate
+from artc.artifact import BUDGETS, Coordinate
 from artc.models.score_model import Field, Fields, Latents
 from artc.progress import Progress
 from artc.sampling.solvers import SOLVERS, Solver
@@ -73,6 +73,12 @@ class LocalErrors:
         return [self.coordinate.sigma_max, *inner.tolist(), 0.0]
 
 
+def measuring_calls(solvers: Sequence[Solver]) -> int:
+    """Calls of one sample that measuring these solvers takes: the fine walk, and what they ask away from its nodes."""
+    tried = sum(len(_places(stride, offset)) for stride in STRIDES for offset in (0, stride // 2))
+    return NODES + tried * sum(BUDGETS[solver.name].calls_per_step - 1 for solver in solvers)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
     """A batch of fine trajectories: sigmas `(n,)`, and at each of them the states and denoised values `(B, *S)`."""
@@ -114,12 +120,17 @@ def measure(
     return LocalErrors(coordinate=coordinate, found=found)
 
 
+def _places(stride: int, offset: int) -> range:
+    """Nodes from which steps of so many nodes are taken."""
+    return range(offset, NODES - stride, stride)
+
+
 def _squares(path: Path, field: Field, solver: Solver, stride: int) -> Array:
     """Mean square of the local error of a step from each node `(n,)`, between the nodes that were tried."""
     tried: dict[int, float] = {}
     for offset in (0, stride // 2):
         memory = None
-        for index in range(offset, len(path.sigmas) - stride, stride):
+        for index in _places(stride, offset):
             sigma, sigma_next = path.sigmas[index], path.sigmas[index + stride]
             state, answer = path.states[index], path.denoised[index]
 

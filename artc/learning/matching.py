@@ -72,7 +72,10 @@ Residuals = Callable[[Sequence[float], int], Array]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matched:
-    """The grid found, its RMS error on the noises of the search and that of its beginning, and the walks made."""
+    """The grid found, its RMS error on the noises of the search and that of its beginning.
+
+    `walks` counts each noise by itself: the search has cost so many times the calls of one sample.
+    """
 
     sigmas: tuple[float, ...]
     error: float
@@ -119,11 +122,11 @@ def match(
         seed: of the directions in which it explores.
     """
     first, most, part = tuple(map(float, start)), most_walks(len(start) - 1, trials), max(1, noises // PARTS)
-    spent = 1.0
+    walks = noises
 
     def walked(nodes: Array, count: int = noises) -> Point:
-        nonlocal spent
-        spent += count / noises
+        nonlocal walks
+        walks += count
         moved = coordinate.sigma(nodes)
         moved[-1:] = np.maximum(moved[-1:], floor)
         sigmas = (first[0], *moved.tolist(), 0.0)
@@ -131,8 +134,11 @@ def match(
             sigmas=sigmas, nodes=coordinate.progress(np.array(sigmas))[1:-1], residuals=residuals(sigmas, count)
         )
 
+    def spent() -> float:
+        return walks / noises
+
     def progress() -> Progress:
-        return Progress(done=min(int(spent), most), total=most)
+        return Progress(done=min(int(spent()), most), total=most)
 
     best = begin = Point(
         sigmas=first,
@@ -141,7 +147,7 @@ def match(
     )
     yield progress()
     rng, spread = np.random.default_rng(seed), SPREAD
-    while spent < min(1 + exploring * trials, most):
+    while spent() < min(1 + exploring * trials, most):
         found = walked(best.nodes + bounded(best.nodes, spread * smooth_direction(best.nodes, rng)))
         spread = min(spread * WIDER, 1.0) if found.error < best.error else spread * NARROWER
         best = min(best, found, key=lambda point: point.error)
@@ -149,9 +155,9 @@ def match(
 
     jacobian: Array | None = None
     damping, failures = DAMPING, 0
-    while spent + 1 <= most:
+    while spent() + 1 <= most:
         if jacobian is None:
-            if spent + len(best.nodes) * part / noises + 1 > most:
+            if spent() + len(best.nodes) * part / noises + 1 > most:
                 break  # none would be left for the step itself
             jacobian = yield from _differences(walked, best, part, progress)
             failures = 0
@@ -174,7 +180,7 @@ def match(
             damping, failures = damping * RAISE, failures + 1
             jacobian = None if failures == FAILURES else jacobian
         yield progress()
-    return Matched(sigmas=best.sigmas, error=best.error, start=begin.error, walks=int(np.ceil(spent)))
+    return Matched(sigmas=best.sigmas, error=best.error, start=begin.error, walks=walks)
 
 
 def _differences(

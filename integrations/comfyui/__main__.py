@@ -28,6 +28,7 @@ LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 ROOMS = (
     "__init__.py",
     "arguments.py",
+    "compiling.py",
     "errors.py",
     "journal.py",
     "pipeline.py",

@@ -35,10 +35,10 @@ TOOLTIPS = {
         "steps; heun makes two calls in each step but the last, so that its numbers are odd."
     ),
     "trajectories": (
-        "Noises to learn from. At 8, NFE 8 takes about 1,100 model calls, and up to 1,900 more where a hand-made "
-        "schedule must be beaten; both grow with this number. The text output and the terminal show the exact count."
+        "Noises to learn from. At 8, NFE 8 takes about 800 model calls, and up to 900 more to refine; "
+        "both grow with this number. The text output and the terminal show the exact count."
     ),
-    "refine": "Improve a schedule that a hand-made one beats, step by step; without, it is left as it was learned.",
+    "refine": "Move the nodes of the best schedule known until it ends nearer; without, it is left as it was learned.",
     "batch": "Noises in one model call. It costs the memory of a batch of that size, and saves time on a fast card.",
     "compile_seed": "The same number and inputs give the same schedule.",
     "name": (

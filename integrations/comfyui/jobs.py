@@ -48,7 +48,7 @@ class Job:
 
         The trajectories are the reference of the refining, and the teacher that of the check: both have several nodes
         for one of the finest schedule. In half precision more nodes are no better: the rounding of two neighbours
-        weighs the more, the nearer they are. Nor are more trials: they fit the grid to these few noises.
+        weighs the more, the nearer they are.
         """
         finest = max(self.steps)
         return {
@@ -56,25 +56,35 @@ class Job:
             "nodes": min(max(32, 4 * finest), 128),
             "checks": min(max(4, self.trajectories // 2), 64),
             "teacher_steps": min(max(32, 2 * finest), 64),
-            "trials": min(max(1, 48 // finest), 4),
         }
 
 
 def planned(job: Job, shift: float | None) -> dict[str, int]:
     """Model calls of each stage, for one sample each; `shift` is that of a flow model.
 
-    Refining is named at its worst: it is left out for a schedule that no hand-made grid beats.
+    Refining is named at its worst: a search that has found its end stops.
     """
-    spent = job.settings
+    from artc.learning.local_error import LEAST_MEASURED, MEASURED, measuring_calls
+    from artc.learning.matching import most_walks
+    from artc.request import EFFORTS
+    from artc.sampling.solvers import find_solver
+
+    spent, effort = job.settings, EFFORTS["default"]
     walked, checks = job.trajectories, spent["checks"]
-    seen = min(walked, 64) if job.refine else 0
+    watched = min(walked // 4, effort.refine) if job.refine else 0
+    fitted = min(walked - walked // 4, effort.refine) if job.refine else 0
+    few = min(walked // LEAST_MEASURED, MEASURED) if job.refine else 0
+    measured = few >= LEAST_MEASURED
     # Each schedule, four grids made by hand, and for a flow model whose time is shifted its own.
     every = (5 + (shift not in (None, 1.0))) * sum(job.nfe)
-    tried = sum((spent["trials"] * (steps - 1) + 1) * nfe for steps, nfe in zip(job.steps, job.nfe, strict=True))
+    searched = [
+        (most_walks(steps, effort.trials), nfe) for steps, nfe in zip(job.steps, job.nfe, strict=True) if steps > 1
+    ]
     return {
         "trajectories": walked * spent["nodes"],
-        "comparing": seen * every,
-        "refining": seen * tried,
+        **({"measuring": few * measuring_calls([find_solver(job.solver)])} if measured else {}),
+        "comparing": watched * (every + measured * sum(job.nfe)),
+        "refining": sum((fitted * walks + watched) * nfe for walks, nfe in searched),
         "checking": checks * (2 * spent["teacher_steps"] - 1 + every),
     }
 

@@ -12,6 +12,7 @@ WORDS = {
     "trajectories": "walking trajectories",
     "training": "learning the clock",
     "distilling": "reading schedules",
+    "measuring": "measuring the solver's errors",
     "comparing": "comparing with hand-made schedules",
     "refining": "refining",
     "checking": "checking on new noises",
@@ -19,18 +20,12 @@ WORDS = {
 
 
 class Watched:
-    """ComfyUI's progress bar, in model calls, and the stage as text on the node; stops where its user interrupts.
-
-    Refining counts from the moment it begins: it may never come.
-    """
+    """ComfyUI's progress bar, in model calls, and the stage as text on the node; stops where its user interrupts."""
 
     def __init__(self, plan: Mapping[str, int]) -> None:
         self.plan = plan
-        self.bar = import_module("comfy.utils").ProgressBar(self._total())
+        self.bar = import_module("comfy.utils").ProgressBar(sum(plan.values()))
         self.stage, self.before, self.shown = "", 0, 0.0
-
-    def _total(self, refining: bool = False) -> int:
-        return sum(calls for stage, calls in self.plan.items() if refining or stage != "refining")
 
     def __call__(self, update: Any) -> None:
         import_module("comfy.model_management").throw_exception_if_processing_interrupted()
@@ -38,8 +33,6 @@ class Watched:
         if fresh:
             self.before += self.plan.get(self.stage, 0)
             self.stage = update.stage
-            if update.stage == "refining":
-                self.bar.total = self._total(refining=True)
         if not fresh and update.done < update.total and now < self.shown + 0.1:
             return  # a small model is called thousands of times a second
         self.shown = now

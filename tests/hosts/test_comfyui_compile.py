@@ -9,6 +9,7 @@ import torch
 
 import artc
 from artc.artifact import Guidance
+from artc.learning.matching import most_walks
 from tests import cli
 from tests.hosts.comfyui import HERE, Refused, art_schedule, make_base, node, serving
 from tests.hosts.compile_graphs import (
@@ -92,16 +93,16 @@ def test_the_calls_are_those_that_were_planned_and_a_guided_one_counts_once(comf
     run = comfyui.run(graph)
     rows, found = run.history["outputs"]["rows"]["rows"], artc.load(comfyui.artifacts / "toy.art.json")
     assert set(rows) == {4 if cfg == 1 else 8}
-    trials = found.provenance.diagnostics["refinements"]
-    refining = 8 * sum(facts["trials"] * int(name.split()[1]) for name, facts in trials.items())
+    searches = found.provenance.diagnostics["refinements"]
+    refining = sum((facts["walks"] + 2) * int(name.split()[1]) for name, facts in searches.items())
     grids = 5 if kind == "edm" else 6
-    fixed = 8 * (32 if solver == "heun" else 36) + (8 + 4) * grids * 14 + 4 * 63
+    fixed = 8 * (32 if solver == "heun" else 36) + (2 + 4) * grids * 14 + 4 * 63
     assert len(rows) * 4 == found.provenance.score_evals == fixed + refining
     assert f"toy.art.json: {fixed + refining:,} model calls in" in run.report()["text"]
     assert f"(planned: {fixed:,} model calls, and up to " in run.report()["text"]
-    most = sum((4 * (held.steps - 1) + 1) * held.nfe for held in found.schedules)
-    assert refining <= 8 * most
-    assert f"and up to {8 * most:,} to refine)" in run.report()["text"]
+    most = sum((6 * most_walks(held.steps, 14) + 2) * held.nfe for held in found.schedules)
+    assert refining <= most
+    assert f"and up to {most:,} to refine)" in run.report()["text"]
     # The first number asked for is the schedule handed on, and as many calls as it says.
     assert run.report()["sigmas"] == np.float32(found.sigmas(nfe=9)).tolist()
 

@@ -54,7 +54,11 @@ def test_a_compilation_makes_as_many_calls_as_were_planned():
     def gaussian(x, sigma):
         return x * (0.25 / (0.25 + sigma**2))[:, None]
 
-    jobs = [(Job(nfe=(4, 6), trajectories=12), None), (Job(nfe=(7,), solver="heun", refine=False), 3.0)]
+    jobs = [
+        (Job(nfe=(4, 6), trajectories=12), None),
+        (Job(nfe=(5,), solver="heun", trajectories=64), None),
+        (Job(nfe=(7,), solver="heun", refine=False), 3.0),
+    ]
     for job, shift in [*jobs, (Job(nfe=(3,), refine=False), 1.0)]:
         domain = {"domain": "ve"} if shift is None else {"domain": "flow", "shift": shift}
         made = artc.compile(
@@ -71,8 +75,9 @@ def test_a_compilation_makes_as_many_calls_as_were_planned():
             **job.settings,
         )
         plan, config = planned(job, shift), made.provenance.config
-        trials = made.provenance.diagnostics["refinements"]
-        refining = job.trajectories * sum(facts["trials"] * int(name.split()[1]) for name, facts in trials.items())
+        found = made.provenance.diagnostics["refinements"]
+        watched = job.trajectories // 4
+        refining = sum((facts["walks"] + watched) * int(name.split()[1]) for name, facts in found.items())
         assert made.provenance.score_evals == sum(plan.values()) - plan["refining"] + refining
         assert 0 <= refining <= plan["refining"]
         assert (plan["refining"] > 0) == job.refine

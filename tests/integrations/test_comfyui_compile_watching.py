@@ -50,8 +50,8 @@ def watched(monkeypatch):
     return state
 
 
-def test_the_bar_counts_model_calls_and_refining_only_when_it_comes(watched):
-    show = watching.Watched({"trajectories": 100, "comparing": 40, "refining": 300, "checking": 60})
+def test_the_bar_counts_model_calls_and_a_stage_that_calls_none_moves_nothing(watched):
+    show = watching.Watched({"trajectories": 100, "comparing": 40, "checking": 60})
     (bar,) = watched.bars
     assert bar.total == 200
     show(Update(stage="trajectories", done=0, total=10))
@@ -61,9 +61,10 @@ def test_the_bar_counts_model_calls_and_refining_only_when_it_comes(watched):
     show(Update(stage="checking", done=1, total=2))
     assert bar.seen == [(0, 200), (100, 200), (100, 200), (120, 200), (170, 200)]
     show = watching.Watched({"trajectories": 100, "comparing": 40, "refining": 300, "checking": 60})
+    assert watched.bars[-1].total == 500
     for stage in ("trajectories", "comparing", "refining", "checking"):
         show(Update(stage=stage, done=5, total=5))
-    assert watched.bars[-1].seen == [(100, 200), (140, 200), (440, 500), (500, 500)]
+    assert watched.bars[-1].seen == [(100, 500), (140, 500), (440, 500), (500, 500)]
     assert watched.said[-2:] == [("7", "refining: 5 of 5"), ("7", "checking on new noises: 5 of 5")]
 
 
