@@ -4,8 +4,8 @@
     python -m tests.benchmarks.peers --model mnist cifar10 --solver euler,dpmpp_2m --nfe 3-6 --ld3
 
 Root mean square distance to the end points of 128 Heun steps on 256 noises that no method saw. `artc` is what
-`artc.compile` makes of a solver and all its budgets, asked for nothing else; where its schedules have model sigmas,
-`artc-model-sigmas` is the same walked with them. The methods of others are those of `artc.peers`, which takes LD3 in
+`artc.compile` makes of a solver and all its budgets, asked for model sigmas too; `artc-model-sigmas` is the same walked
+with them, where they were found to help, and without where not. The calls of both are of the one compilation. The methods of others are those of `artc.peers`, which takes LD3 in
 with `--ld3`: it is a training for each cell.
 
 Every value is a cell, written to `--cells` as soon as it is measured, and the same command goes on from there. The key
@@ -32,6 +32,7 @@ from artc.evaluation.endpoint import EndpointError, Teacher, endpoint_error
 from artc.models.registry import find
 from artc.models.score_model import Probe
 from artc.peers import PEERS, Finder, Found, gits
+from artc.request import EFFORTS
 from artc.sampling.grids import grid_for
 from artc.sampling.solvers import SOLVERS, find_solver
 from artc.sampling.trajectories import sample
@@ -60,8 +61,16 @@ class Settings:
 class Study:
     """One model: the noises it is judged on and where they end, its methods, and the cells that are known."""
 
-    def __init__(self, name: str, cells: Path, version: str, device: str, settings: Settings | None = None) -> None:
-        self.name, self.cells, self.version = name, cells, version
+    def __init__(
+        self,
+        name: str,
+        cells: Path,
+        version: str,
+        device: str,
+        settings: Settings | None = None,
+        effort: str = "default",
+    ) -> None:
+        self.name, self.cells, self.version, self.effort = name, cells, version, effort
         self.settings = settings or Settings()
         self.model = find(name).load(torch.device(device))
         self.probe = Probe(self.model)
@@ -81,7 +90,7 @@ class Study:
     def key(self, method: str, solver: str, nfe: int) -> str:
         """What a value depends on: for artc's own method its version, for a peer's the revision of the peer."""
         ours = method in (OURS, WITH_MODEL_SIGMAS)
-        facts = {"version": self.version} if ours else {"revision": REVISIONS.get(method, "")}
+        facts = {"version": self.version, "effort": self.effort} if ours else {"revision": REVISIONS.get(method, "")}
         return key_of(
             kind="peers",
             model=self.name,
@@ -115,15 +124,14 @@ class Study:
     def _compiled(self, solver: str, nfes: Sequence[int], missing: Sequence[int]) -> Iterator[dict[str, Any]]:
         """One compilation for all budgets of a solver."""
         began = time.perf_counter()
-        artifact = artc.compile(self.model, nfe=nfes, solver=solver, seed=SEED)
+        artifact = artc.compile(self.model, nfe=nfes, solver=solver, seed=SEED, effort=self.effort, model_sigmas=True)
         spent = {"calls": artifact.provenance.score_evals, "seconds": time.perf_counter() - began}
         for schedule in artifact.schedules:
             if schedule.nfe not in missing:
                 continue
             plain = Found(sigmas=schedule.sigmas, **spent)
-            if schedule.model_sigmas is not None:
-                shown = Found(sigmas=schedule.sigmas, model_sigmas=schedule.model_sigmas, **spent)
-                yield self._keep(WITH_MODEL_SIGMAS, solver, schedule.nfe, shown)
+            shown = Found(sigmas=schedule.sigmas, model_sigmas=schedule.model_sigmas, **spent)
+            yield self._keep(WITH_MODEL_SIGMAS, solver, schedule.nfe, shown)
             # The last, because its being there says that the other is.
             yield self._keep(OURS, solver, schedule.nfe, plain)
 
@@ -188,12 +196,13 @@ def main() -> None:
     parser.add_argument("--methods", help="only these, with commas between")
     parser.add_argument("--cells", type=Path, default=RESULTS / "peers.jsonl", help="where finished cells are kept")
     parser.add_argument("--version", default=artc.__version__, help="of artc's own method, to measure it again")
+    parser.add_argument("--effort", choices=EFFORTS, default="default", help="what artc's own method may spend")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     methods = options.methods.split(",") if options.methods else [*HAND_MADE, *PLANNED, OURS]
     methods += LEARNED if options.ld3 else ()
     for name in options.model:
-        study = Study(name, options.cells, options.version, options.device)
+        study = Study(name, options.cells, options.version, options.device, effort=options.effort)
         for solver in options.solver.split(","):
             for cell in study.run(methods, solver, spendable(find_solver(solver).name, options.nfe)):
                 facts = f"{cell['calls']:9,} calls {cell['seconds']:7.1f} s"
