@@ -99,24 +99,27 @@ def measure(
     """
     last = float(coordinate.progress(np.array([coordinate.offset]))[0])  # the offset is sigma_min
     sigmas = coordinate.sigma(np.linspace(0.0, last, NODES))
-    sigmas[0], total = coordinate.sigma_max, NODES + len(solvers)
+    batches = list(latents.split())
+    sigmas[0], walked = coordinate.sigma_max, NODES * len(batches)
+    total = walked + len(solvers)
     yield Progress(done=0, total=total)
     paths: list[tuple[Path, Field]] = []
-    for some in latents.split():
+    for batch, some in enumerate(batches):
         field = fields(some.labels)
         states, denoised = [some.noise * sigmas[0]], []
         for visit in walk(field, states[0], [*sigmas.tolist(), 0.0], SOLVERS["dpmpp_2m"]):
             states.append(visit.x)
             denoised.append(visit.denoised)
-            yield Progress(done=min(visit.index, NODES - 1), total=total)
+            yield Progress(done=NODES * batch + visit.index + 1, total=total)
         paths.append((Path(sigmas=tuple(sigmas.tolist()), states=states[:-1], denoised=denoised), field))
-    found = {}
+    found, shares = {}, [len(some) / len(latents) for some in batches]  # the last batch may be a small one
     for place, solver in enumerate(solvers):
         squares = [
-            np.mean([_squares(path, field, solver, stride) for path, field in paths], axis=0) for stride in STRIDES
+            np.average([_squares(path, field, solver, stride) for path, field in paths], axis=0, weights=shares)
+            for stride in STRIDES
         ]
         found[solver.name] = _clock(np.sqrt(np.stack(squares)), last)
-        yield Progress(done=NODES + place + 1, total=total)
+        yield Progress(done=walked + place + 1, total=total)
     return LocalErrors(coordinate=coordinate, found=found)
 
 

@@ -54,6 +54,9 @@ SPREAD, WIDER, NARROWER = 0.3, 2.0, 0.85
 DAMPING, EASE, RAISE = 1.0, 0.3, 4.0
 """The damping m at first, and what it is multiplied with after a success, or a failure."""
 
+LIGHTEST, HEAVIEST = 1e-100, 1e100
+"""The damping stays between them: hundreds of failures in a row must not make it infinite."""
+
 FAILURES = 3
 """So many steps in a row that fail, and J is taken anew."""
 
@@ -62,6 +65,10 @@ PARTS = 3
 
 REACH = 0.45
 """The furthest a node moves in one step, of the way to its neighbour."""
+
+CLOSEST, CREEP = 1e-9, 1e-3
+"""The interval below which neighbours may come nearer by so small a part only: what two nodes at one place are worth is
+found long before rounding makes them one."""
 
 NUDGE = 0.05
 """The step of a finite difference, of the way to the nearer neighbour."""
@@ -167,7 +174,7 @@ def match(
         slope = flat.T @ best.residuals[:part].reshape(-1)
         if not slope.any():
             break
-        step = bounded(best.nodes, -np.linalg.solve(normal + weight * metric, slope))
+        step = bounded(best.nodes, -_solved(normal + weight * metric, slope))
         found = walked(best.nodes + step)
         step = found.nodes - best.nodes  # what became of it above the floor
         length = step @ metric @ step
@@ -175,9 +182,9 @@ def match(
             missed = (found.residuals[:part] - best.residuals[:part]).reshape(-1) - flat @ step
             jacobian = jacobian + np.outer(missed, metric @ step / length).reshape(jacobian.shape)
         if found.error < best.error:
-            best, damping, failures = found, damping * EASE, 0
+            best, damping, failures = found, max(damping * EASE, LIGHTEST), 0
         else:
-            damping, failures = damping * RAISE, failures + 1
+            damping, failures = min(damping * RAISE, HEAVIEST), failures + 1
             jacobian = None if failures == FAILURES else jacobian
         yield progress()
     return Matched(sigmas=best.sigmas, error=best.error, start=begin.error, walks=walks)
@@ -198,6 +205,14 @@ def _differences(
     return np.stack(columns, axis=-1)
 
 
+def _solved(matrix: Array, right: Array) -> Array:
+    """The solution of a linear system; the shortest one where rounding has left it none of its own."""
+    try:
+        return np.asarray(np.linalg.solve(matrix, right), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.lstsq(matrix, right, rcond=None)[0], dtype=np.float64)
+
+
 def metric_of(nodes: Array) -> Array:
     """M = D'D `(K - 1, K - 1)`: the square length of a move is the sum of the squares of the relative changes."""
     widths = np.diff(np.concatenate([[0.0], nodes, [1.0]]))
@@ -215,5 +230,6 @@ def smooth_direction(nodes: Array, rng: np.random.Generator) -> Array:
 def bounded(nodes: Array, step: Array) -> Array:
     """The same step, shortened as a whole until no node goes further than `REACH` of the way to its neighbour."""
     widths = np.diff(np.concatenate([[0.0], nodes, [1.0]]))
-    furthest = float((np.abs(step) / np.where(step > 0, widths[1:], widths[:-1])).max(initial=0.0))
+    room = np.where(widths > CLOSEST, widths, CREEP * widths)
+    furthest = float((np.abs(step) / np.where(step > 0, room[1:], room[:-1])).max(initial=0.0))
     return step if furthest <= REACH else step * (REACH / furthest)
