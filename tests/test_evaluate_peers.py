@@ -10,6 +10,7 @@ import artc as package
 from artc.artifact import loads
 from artc.errors import ArtcError, InputError, UnknownNameError
 from artc.evaluation.baselines import chosen_baselines
+from artc.evaluation.charts import mark, style_of
 from artc.evaluation.competing import check_competitors, learn, learning_seed
 from artc.evaluation.endpoint import Teacher, endpoint_error
 from artc.evaluation.error_plot import colour_of, line_of
@@ -309,6 +310,8 @@ def test_each_has_a_line_of_its_own_in_a_picture():
     among = ("edm", *PEERS, "logsnr")
     assert len({(colour_of(name, among), line_of(name, among)) for name in among}) == len(among)
     assert line_of("edm", among) == "-"
+    looks = {(style_of(name, among), mark(place, 0, 0)) for place, name in enumerate(among, 1)}
+    assert len(looks) == len(among), "on the page too, by colour and shape"
 
 
 def test_the_teacher_of_gits_is_of_order_four():
