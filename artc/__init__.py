@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from artc.artifact import Artifact
     from artc.artifact import read as load
-    from artc.compiling import compile  # noqa: A004 - the command line's own word
+    from artc.compiling import compile, planned_calls  # noqa: A004 - the command line's own word
     from artc.errors import ArtcError
     from artc.evaluation.evaluating import evaluate
     from artc.models.adapters import adapt
@@ -29,6 +29,7 @@ _HOMES = {
     "Artifact": ("artc.artifact", "Artifact"),
     "ArtcError": ("artc.errors", "ArtcError"),
     "compile": ("artc.compiling", "compile"),
+    "planned_calls": ("artc.compiling", "planned_calls"),
     "evaluate": ("artc.evaluation.evaluating", "evaluate"),
     "load": ("artc.artifact", "read"),
     "ScoreModel": ("artc.models.score_model", "ScoreModel"),
@@ -55,6 +56,7 @@ __all__ = [
     "from_pipeline",
     "linear_vp_times",
     "load",
+    "planned_calls",
     "score_model",
     "sigma_times",
 ]

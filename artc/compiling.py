@@ -14,6 +14,7 @@ from artc.errors import InputError
 from artc.models.custom import score_model
 from artc.models.score_model import ConditionalDenoiser, Denoiser, ScoreModel
 from artc.pipeline import Update, compile_steps
+from artc.planning import HAND_MADE, stage_calls
 from artc.progress import drain
 from artc.request import Request, find_effort
 
@@ -71,20 +72,19 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         if "shape" not in description:
             raise InputError("A denoiser needs the shape of a sample.", hint="Such as shape=(3, 32, 32).")
         model = score_model(model, **description)
-    spend = find_effort(effort)
-    budgets = tuple(nfe) if isinstance(nfe, Iterable) else (nfe,)
-    request = Request(
-        nfe=tuple(whole(budget, "NFE") for budget in budgets),
-        solvers=(solver,) if isinstance(solver, str) else tuple(solver),
+    request = _request(
+        nfe,
+        solver,
+        effort,
+        trajectories=trajectories,
+        trials=trials,
+        refine=refine,
         method=method,
         seed=whole(seed, "seed", least=0),
-        trajectories=spend.trajectories if trajectories is None else whole(trajectories, "number of trajectories"),
-        refine=spend.refine if refine else 0,
         model_sigmas=bool(model_sigmas),
         nodes=whole(nodes, "number of nodes"),
         checks=whole(checks, "number of checks"),
         teacher_steps=whole(teacher_steps, "number of the teacher's steps"),
-        trials=spend.trials if trials is None else whole(trials, "number of trials", least=0),
         policy=bool(policy),
         labels=tuple(whole(label, "label", least=0) for label in labels),
         guidance=guidance,
@@ -93,3 +93,49 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
         return drain(compile_steps(model, request), on_update)
     with opened(Path(checkpoint), fingerprint(model, request), resume=True, remove=False) as units:
         return drain(compile_steps(model, request, units), on_update)
+
+
+def planned_calls(
+    *,
+    nfe: SupportsIndex | Iterable[SupportsIndex],
+    solver: str | Sequence[str] = "heun",
+    effort: str = "default",
+    trajectories: SupportsIndex | None = None,
+    refine: bool = True,
+    trials: SupportsIndex | None = None,
+    baselines: SupportsIndex = HAND_MADE,
+    **settings: Any,
+) -> dict[str, int]:
+    """Model calls, for one sample each, that each stage of the same `compile` will make at most.
+
+    Args:
+        baselines: hand-made grids it is compared with: one more for a flow model whose time is shifted.
+        settings: the others of `compile` that cost calls: nodes, checks, teacher_steps, model_sigmas, guidance.
+
+    Raises what `compile` raises, and InputError for the method of the papers.
+    """
+    request = _request(nfe, solver, effort, trajectories=trajectories, trials=trials, refine=refine, **settings)
+    return stage_calls(request, whole(baselines, "number of baselines"))
+
+
+def _request(
+    nfe: SupportsIndex | Iterable[SupportsIndex],
+    solver: str | Sequence[str],
+    effort: str,
+    *,
+    trajectories: SupportsIndex | None,
+    trials: SupportsIndex | None,
+    refine: bool,
+    **settings: Any,
+) -> Request:
+    """The request of these words; what the effort decides may be said instead."""
+    spend = find_effort(effort)
+    budgets = tuple(nfe) if isinstance(nfe, Iterable) else (nfe,)
+    return Request(
+        nfe=tuple(whole(budget, "NFE") for budget in budgets),
+        solvers=(solver,) if isinstance(solver, str) else tuple(solver),
+        trajectories=spend.trajectories if trajectories is None else whole(trajectories, "number of trajectories"),
+        refine=spend.refine if refine else 0,
+        trials=spend.trials if trials is None else whole(trials, "number of trials", least=0),
+        **settings,
+    )

@@ -156,7 +156,10 @@ def refused(*arguments):
     ("options", "said"),
     [
         (["--against", "edmm"], "Unknown baseline 'edmm'. Did you mean edm"),
-        (["--against", "edm,"], "Unknown baseline ''. Known: edm, edm-free, logsnr, uniform."),
+        (
+            ["--against", "edm,"],
+            "Unknown baseline ''. Known: ays, dmn, edm, edm-free, gits, kl-optimal, ld3, ld3-shifted,",
+        ),
         (["--metric", "fid"], "Unknown metric 'fid'. Known: endpoint, frechet."),
         (["--metric", "frechet"], "The Frechet distance is one of images, and samples of mixture-1d are 1."),
         (["--nfe", "4"], "heun cannot make exactly 4 denoiser calls. The nearest NFE it can make are 3 and 5."),

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 def evaluate(
     path: ArtifactPath,
     against: Annotated[
-        str, typer.Option(help="Grids to hold it against, such as edm,logsnr,uniform. Default: all there are.")
+        str,
+        typer.Option(
+            help="Hand-made grids, and methods that learn first, such as edm,gits,dmn. Default: all hand-made."
+        ),
     ] = "",
     metric: Annotated[str, typer.Option(help="endpoint, frechet, or both with a comma.")] = "endpoint",
     nfe: Annotated[str, typer.Option(help="Denoiser calls, such as 3,9. Default: those of the artifact.")] = "",

@@ -16,7 +16,8 @@ from artc.evaluation.reported import Row, Scored
 
 KNOWN = (OURS, "edm", "edm-free", "logsnr", "uniform", "shifted")
 """Grids with a colour of their own in the style sheet."""
-SHAPES = ("circle", "square", "diamond", "triangle", "down", "star")
+SHAPES = ("circle", "square", "diamond", "triangle", "down", "star", "bar")
+"""One more than a multiple of the three spare colours, so that colour and shape together are of one grid alone."""
 
 
 def style_of(name: str, against: Sequence[str]) -> str:
@@ -33,6 +34,7 @@ def mark(place: int, x: float, y: float, size: float = 3.4) -> str:
         "triangle": [(0, -1.3), (1.25, 1), (-1.25, 1)],
         "down": [(0, 1.3), (1.25, -1), (-1.25, -1)],
         "star": [(-1.3, 0), (-0.35, -0.35), (0, -1.3), (0.35, -0.35), (1.3, 0), (0.35, 0.35), (0, 1.3), (-0.35, 0.35)],
+        "bar": [(-1.5, -0.55), (1.5, -0.55), (1.5, 0.55), (-1.5, 0.55)],
     }
     shape = SHAPES[place % len(SHAPES)]
     if shape == "circle":

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MORE = ("#CC79A7", "#000000", "#F0E442")
 """What is left of the palette, for competitors that have no colour of their own."""
+LINES = ("-", "--", ":")
 TITLES = {"endpoint": "end-point error", "frechet": "Frechet distance"}
 
 
@@ -26,6 +27,12 @@ def colour_of(name: str, among: Sequence[str]) -> str:
     """The colour of a grid, the same in every picture."""
     others = [other for other in among if other not in OTHERS]
     return OURS if name == NAME else OTHERS.get(name) or MORE[others.index(name) % len(MORE)]
+
+
+def line_of(name: str, among: Sequence[str]) -> str:
+    """How the line of a grid is drawn: whole, or broken where its colour is taken already."""
+    others = [other for other in among if other not in OTHERS]
+    return LINES[others.index(name) // len(MORE) % len(LINES)] if name in others else LINES[0]
 
 
 def value_of(scored: Scored, metric: str) -> float:
@@ -53,7 +60,7 @@ def plot_evaluation(report: EvaluationReport, path: Path) -> None:
         line[0].set_ylabel("RMS distance from the teacher" if metric == "endpoint" else "squared units of the features")
     handles, labels = panels[0][0].get_legend_handles_labels()
     handles, labels = handles[-1:] + handles[:-1], labels[-1:] + labels[:-1]
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), frameon=False)
     figure.suptitle(f"{report.artifact.model.name}: compiled schedules beside grids that cost the same")
     save(figure, path)
 
@@ -68,7 +75,7 @@ def _draw(axes: Axes, rows: Sequence[Row], metric: str, against: Sequence[str]) 
             nfe,
             [value_of(scored, metric) for scored in scores],
             yerr=bars,
-            fmt="o-",
+            fmt=f"o{line_of(name, against)}",
             markersize=4,
             capsize=2,
             color=colour_of(name, against),

@@ -4,13 +4,15 @@ Every grid starts from the same noises, so that what differs is the grid. The en
 `artc.evaluation.endpoint`, its ratios and their standard errors those of `artc.evaluation.reported`. The Frechet
 distance (`artc.evaluation.frechet`) is of the samples' features from those of real images where there are some, and
 otherwise from those of the teacher's own samples of the same noises, from which a perfect grid has distance 0.
+
+Methods of other people among the baselines learn their grids first (`artc.evaluation.competing`).
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -23,13 +25,14 @@ from artc.arguments import whole
 from artc.artifact import Artifact, ModelInfo, Schedule, nfe_of, read
 from artc.errors import InputError
 from artc.evaluation.baselines import OURS, baseline_sigmas, chosen_baselines
+from artc.evaluation.competing import Learned, check_competitors, learn, learning_seed
 from artc.evaluation.endpoint import Teacher
 from artc.evaluation.features import Features, check_features, find_features
 from artc.evaluation.noises import all_latents
 from artc.evaluation.plan import Plan, chosen_schedules
 from artc.evaluation.reference import Reference, read_reference
 from artc.evaluation.reported import GRID_ALONE, EvaluationReport, Row, Scored
-from artc.evaluation.scoring import Stage, distances, endpoints
+from artc.evaluation.scoring import Stage, distances, endpoints, staged
 from artc.models.score_model import Probe, ScoreModel, device_name, pick_device
 from artc.models.sources import matched, model_for, source_of
 from artc.progress import drain
@@ -61,7 +64,12 @@ def evaluation_steps(
     info, probe, teacher = model.info, Probe(model), Teacher(steps=plan.teacher_steps)
     names = chosen_baselines(plan.against, info)
     schedules = chosen_schedules(artifact, plan.nfe, plan.solvers)
-    rows = [_unscored(schedule, names, info) for schedule in schedules]
+    check_competitors(names, schedules)
+    learned = yield from staged("peers", learn(names, schedules, model, learning_seed(artifact)))
+    rows = [
+        _unscored(schedule, _baselines(names, place, schedule, info, learned))
+        for place, schedule in enumerate(schedules)
+    ]
     teacher_calls = nfe_of(teacher.solver, teacher.steps, info.cost)
     conditions: dict[str, Any] = {
         "at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -79,6 +87,7 @@ def evaluation_steps(
         "artc": __version__,
         "torch": torch.__version__.split("+")[0],
         "numpy": np.__version__,
+        **learned.facts(),
     }
     if "endpoint" in plan.metrics:
         rows = yield from endpoints(probe, all_latents(model, plan.samples, plan.seed), teacher, rows)
@@ -104,7 +113,8 @@ def evaluation_steps(
         }
         if plan.images <= width:
             notices.append(f"{plan.images} samples are few for {width} features: the distances are mostly their noise.")
-    seconds = {"score_evals": probe.calls, "seconds": round(time.perf_counter() - began, 3)}
+    calls = probe.calls + sum(learned.calls.values())
+    seconds = {"score_evals": calls, "seconds": round(time.perf_counter() - began, 3)}
     return EvaluationReport(
         artifact=artifact,
         rows=tuple(rows),
@@ -114,12 +124,22 @@ def evaluation_steps(
     )
 
 
-def _unscored(schedule: Schedule, names: Sequence[str], info: ModelInfo) -> Row:
-    grids = [(name, baseline_sigmas(name, schedule, info)) for name in names]
+def _baselines(
+    names: Sequence[str], place: int, schedule: Schedule, info: ModelInfo, learned: Learned
+) -> Iterator[Scored]:
+    """The baselines of the schedule at a place among all, with nothing measured yet."""
+    for name in names:
+        if name in learned.grids:
+            yield learned.scored(name, place)
+        else:
+            yield Scored(name=name, sigmas=baseline_sigmas(name, schedule, info))
+
+
+def _unscored(schedule: Schedule, baselines: Iterable[Scored]) -> Row:
     return Row(
         schedule=schedule,
         ours=Scored(name=OURS, sigmas=schedule.sigmas, model_sigmas=schedule.model_sigmas),
-        baselines=tuple(Scored(name=name, sigmas=sigmas) for name, sigmas in grids),
+        baselines=tuple(baselines),
         alone=None if schedule.model_sigmas is None else Scored(name=GRID_ALONE, sigmas=schedule.sigmas),
     )
 
@@ -128,9 +148,11 @@ def prepared(
     artifact: Artifact, plan: Plan, features: str | None, reference: str | os.PathLike[str] | None
 ) -> Reference | None:
     """Refuse what can be refused before a model is loaded, and read the reference; raises what `evaluate` raises."""
-    chosen_baselines(plan.against, artifact.model)
-    for schedule in chosen_schedules(artifact, plan.nfe, plan.solvers):
+    names = chosen_baselines(plan.against, artifact.model)
+    schedules = chosen_schedules(artifact, plan.nfe, plan.solvers)
+    for schedule in schedules:
         find_solver(schedule.solver)
+    check_competitors(names, schedules)
     if "frechet" in plan.metrics:
         check_features(features, artifact.model)
         return None if reference is None else read_reference(Path(reference).expanduser(), artifact.model.shape)
@@ -157,12 +179,13 @@ def evaluate(
     device: str = "auto",
     on_update: Callable[[Stage], object] = lambda _: None,
 ) -> EvaluationReport:
-    """Measure an artifact's schedules on its model, beside hand-made grids that cost the same.
+    """Measure an artifact's schedules on its model, beside other grids that cost the same.
 
     Args:
         artifact: one at hand, or the path of one.
         model: what `--model` takes, or a described model; None to find it as the artifact says.
-        against: baselines; all that make sense for the model when left out.
+        against: baselines: hand-made grids, all that make sense for the model when left out, and methods of
+            `artc.peers`, such as "gits", which learn from the model first.
         metric: "endpoint", "frechet", or both.
         nfe: denoiser calls of the schedules, `solver` theirs; those that the artifact holds when left out.
         samples: noises of the end-point error, `frechet_samples` of the Frechet distance; no compilation drew them.

@@ -18,7 +18,7 @@ class Plan:
 
     Attributes:
         metrics: of "endpoint" and "frechet".
-        against: names of baselines; empty for all that make sense for the model.
+        against: names of baselines; empty for all hand-made grids that make sense for the model.
         nfe: denoiser calls of the schedules; empty for those that the artifact holds. One that it does not hold is
             read from its warp.
         solvers: of the schedules; empty for those that the artifact holds.

@@ -133,7 +133,8 @@ class EvaluationReport:
         artifact: what was measured.
         rows: a schedule each, solver by solver and by rising NFE.
         against: the baselines, in the order of every table.
-        conditions: how it was measured: noises, teacher, features, device, versions, calls and seconds.
+        conditions: how it was measured: noises, teacher, features, device, versions, calls and seconds, and what the
+            methods among the baselines took of both.
         notices: what its reader should know.
     """
 
@@ -275,6 +276,10 @@ def condition_facts(report: EvaluationReport) -> list[tuple[str, str]]:
         ("on", f"{found['device']}, artc {found['artc']}, torch {found['torch']}, NumPy {found['numpy']}"),
         ("cost", f"{found['score_evals']:,} denoiser calls, {found['seconds']:.1f} s"),
     ]
+    if "peers" in found:
+        spent = ", ".join(f"{name} {one['calls']:,} calls" for name, one in found["peers"]["spent"].items())
+        by = f"{found['peers']['noise']}, seed {found['peers']['seed']}"
+        facts.append(("learned", f"{spent}, within the cost; from noises of their own, {by}"))
     if found["labels"] is not None:
         facts.append(("labels", str(found["labels"])))
     if found["guidance"] is not None:

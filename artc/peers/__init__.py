@@ -18,7 +18,7 @@ from __future__ import annotations
 from artc.errors import UnknownNameError
 
 from . import ays, dmn, gits, kl_optimal, ld3, oss
-from .peer import Finder, Found, Peer
+from .peer import Check, Finder, Found, Peer, check
 
 PEERS: dict[str, Peer] = {
     "gits": gits.prepare,
@@ -30,6 +30,13 @@ PEERS: dict[str, Peer] = {
     "ld3-shifted": ld3.prepare_shifted,
 }
 
+LIMITS: dict[str, Check] = {
+    "gits": gits.check_nodes,
+    "oss": oss.check_intervals,
+    "ld3-shifted": ld3.check_shifted,
+}
+"""Of those that cannot find every grid, as they are prepared by default."""
+
 
 def find_peer(name: str) -> Peer:
     """A method by its name; raises UnknownNameError that lists the close names."""
@@ -38,4 +45,14 @@ def find_peer(name: str) -> Peer:
     return PEERS[name]
 
 
-__all__ = ["PEERS", "Finder", "Found", "Peer", "find_peer"]
+def check_peer(name: str, solver: str, steps: int) -> None:
+    """Raise what the finder of a method would raise for a solver and a number of steps, without a model.
+
+    UnknownNameError for a method or a solver that does not exist, BudgetError for steps that the method does not find,
+    InputError for a solver that it is not for.
+    """
+    find_peer(name)
+    LIMITS.get(name, check)(solver, steps)
+
+
+__all__ = ["PEERS", "Finder", "Found", "Peer", "check_peer", "find_peer"]

@@ -37,15 +37,13 @@ from torch import Tensor
 from artc.errors import BudgetError
 from artc.models.domains import unscaled
 from artc.models.score_model import Fields, Latents, Probe, ScoreModel
-from artc.sampling.solvers import SOLVERS, Solver
+from artc.sampling.solvers import find_solver
 from artc.sampling.trajectories import walk
 
 from .peer import Finder, Found, check, finished, rho_nodes
 
 NODES, NOISES, GAMMA = 61, 256, 1.15
-
-# Of order 4 where there is a solver of that order with one call a step.
-TEACHER: Solver = SOLVERS.get("ipndm_4", SOLVERS["dpmpp_2m"])
+TEACHER = find_solver("ipndm_4")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +70,19 @@ def prepare(model: ScoreModel, seed: int, *, noises: int = NOISES, nodes: int = 
         return Costs(matrix=matrix, calls=probe.calls, seconds=time.perf_counter() - began)
 
     def find(solver: str, steps: int) -> Found:
-        check(solver, steps)
-        if steps >= nodes:
-            raise BudgetError(f"GITS finds at most {nodes - 1} steps on {nodes} nodes, not {steps}.")
+        check_nodes(solver, steps, nodes)
         known, began = costs(), time.perf_counter()
         sigmas = finished(levels[cheapest_path(known.matrix, steps, gamma)], model.info)
         return Found(sigmas=sigmas, calls=known.calls, seconds=known.seconds + time.perf_counter() - began)
 
     return find
+
+
+def check_nodes(solver: str, steps: int, nodes: int = NODES) -> None:
+    """Raise what `check` raises, and BudgetError for more steps than there are intervals between the nodes."""
+    check(solver, steps)
+    if steps >= nodes:
+        raise BudgetError(f"GITS finds at most {nodes - 1} steps on {nodes} nodes, not {steps}.")
 
 
 def cost_matrix(fields: Fields, latents: Latents, levels: NDArray[np.float64]) -> NDArray[np.float64]:

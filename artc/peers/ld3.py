@@ -82,11 +82,7 @@ def prepare(
         return Pairs(latents=latents, ends=ends, calls=probe.calls, seconds=time.perf_counter() - began)
 
     def find(solver: str, steps: int) -> Found:
-        check(solver, steps)
-        if shifted and BUDGETS[solver].between_nodes:
-            raise InputError(
-                f"{solver} also asks between the nodes of its grid.", hint="Use ld3 without shifted times."
-            )
+        (check_shifted if shifted else check)(solver, steps)
         known, began = pairs(), time.perf_counter()
         unrolled = Unrolled(model=model, solver=find_solver(solver))
         plan = learn(unrolled, known, steps, seed, shifted=shifted, passes=passes)
@@ -101,6 +97,16 @@ def prepare(
         )
 
     return find
+
+
+def check_shifted(solver: str, steps: int) -> None:
+    """Raise what `check` raises, and InputError for a solver that asks between its nodes."""
+    check(solver, steps)
+    if BUDGETS[solver].between_nodes:
+        raise InputError(
+            f"{solver} also asks between the nodes of its grid, where ld3-shifted says nothing.",
+            hint="Use ld3, without shifted times.",
+        )
 
 
 prepare_shifted: Peer = partial(prepare, shifted=True)

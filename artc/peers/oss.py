@@ -89,9 +89,7 @@ def prepare(model: ScoreModel, seed: int, *, noises: int = NOISES, intervals: in
     taught: list[tuple[Teacher, int, float]] = []
 
     def find(solver: str, steps: int) -> Found:
-        check(solver, steps)
-        if steps > intervals:
-            raise BudgetError(f"OSS finds at most {intervals} steps among as many intervals, not {steps}.")
+        check_intervals(solver, steps, intervals)
         if not taught:
             began = time.perf_counter()
             teacher = walked(probe.on, plain.latents(noises, seed), candidates(model.info, intervals))
@@ -111,6 +109,13 @@ def prepare(model: ScoreModel, seed: int, *, noises: int = NOISES, intervals: in
         return Found(sigmas=finished(sigmas, model.info), calls=table.calls[steps], seconds=table.seconds[steps])
 
     return find
+
+
+def check_intervals(solver: str, steps: int, intervals: int = INTERVALS) -> None:
+    """Raise what `check` raises, and BudgetError for more steps than intervals."""
+    check(solver, steps)
+    if steps > intervals:
+        raise BudgetError(f"OSS finds at most {intervals} steps among as many intervals, not {steps}.")
 
 
 def candidates(info: ModelInfo, intervals: int) -> NDArray[np.float64]:

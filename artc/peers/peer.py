@@ -60,6 +60,9 @@ class Found:
 Finder = Callable[[str, int], Found]
 """From the name of a solver and a number of steps to a grid; raises UnknownNameError and BudgetError."""
 
+Check = Callable[[str, int], None]
+"""From the name of a solver and a number of steps to nothing; raises what the finder would raise for them."""
+
 Peer = Callable[[ScoreModel, int], Finder]
 """From a model and a seed to its finder, which keeps what serves all budgets once it is made."""
 

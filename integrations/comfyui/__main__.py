@@ -32,6 +32,7 @@ ROOMS = (
     "errors.py",
     "journal.py",
     "pipeline.py",
+    "planning.py",
     "progress.py",
     "recording.py",
     "request.py",

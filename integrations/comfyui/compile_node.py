@@ -131,8 +131,8 @@ class ArtCompile:
         name = checked_name(name)
         check_writable(folders.register() / f"{name}.art.json", force=True)
         plan = planned(job, shift_of(model))
-        cost = f"{sum(plan.values()) - plan['refining']:,} model calls"
-        cost += f", and up to {plan['refining']:,} to refine" if refine else ""
+        cost = f"{sum(plan.values()) - plan.get('refining', 0):,} model calls"
+        cost += f", and up to {plan.get('refining', 0):,} to refine" if refine else ""
         LOG.info("ART Compile: %s.", cost)
         began = time.monotonic()
         watched = Watched(plan)

@@ -64,29 +64,10 @@ def planned(job: Job, shift: float | None) -> dict[str, int]:
 
     Refining is named at its worst: a search that has found its end stops.
     """
-    from artc.learning.local_error import LEAST_MEASURED, MEASURED, measuring_calls
-    from artc.learning.matching import most_walks
-    from artc.request import EFFORTS
-    from artc.sampling.solvers import find_solver
+    import artc
 
-    spent, effort = job.settings, EFFORTS["default"]
-    walked, checks = job.trajectories, spent["checks"]
-    watched = min(walked // 4, effort.refine) if job.refine else 0
-    fitted = min(walked - walked // 4, effort.refine) if job.refine else 0
-    few = min(walked // LEAST_MEASURED, MEASURED) if job.refine else 0
-    measured = few >= LEAST_MEASURED
-    # Each schedule, four grids made by hand, and for a flow model whose time is shifted its own.
-    every = (5 + (shift not in (None, 1.0))) * sum(job.nfe)
-    searched = [
-        (most_walks(steps, effort.trials), nfe) for steps, nfe in zip(job.steps, job.nfe, strict=True) if steps > 1
-    ]
-    return {
-        "trajectories": walked * spent["nodes"],
-        **({"measuring": few * measuring_calls([find_solver(job.solver)])} if measured else {}),
-        "comparing": watched * (every + measured * sum(job.nfe)),
-        "refining": sum((fitted * walks + watched) * nfe for walks, nfe in searched),
-        "checking": checks * (2 * spent["teacher_steps"] - 1 + every),
-    }
+    shifted = shift not in (None, 1.0)
+    return artc.planned_calls(nfe=job.nfe, solver=job.solver, refine=job.refine, baselines=4 + shifted, **job.settings)
 
 
 def budgets(text: str) -> tuple[int, ...]:

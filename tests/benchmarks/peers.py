@@ -5,8 +5,8 @@
 
 Root mean square distance to the end points of 128 Heun steps on 256 noises that no method saw. `artc` is what
 `artc.compile` makes of a solver and all its budgets, asked for model sigmas too; `artc-model-sigmas` is the same walked
-with them, where they were found to help, and without where not. The calls of both are of the one compilation. The methods of others are those of `artc.peers`, which takes LD3 in
-with `--ld3`: it is a training for each cell.
+with them, where they were found to help, and without where not. The calls of both are of the one compilation. The
+methods of others are those of `artc.peers`; LD3 is among them with `--ld3`: it is a training for each cell.
 
 Every value is a cell, written to `--cells` as soon as it is measured, and the same command goes on from there. The key
 of a peer's cell has nothing of artc's own method in it; that of artc's has `--version`, which tells one state of it

@@ -78,9 +78,9 @@ def test_a_compilation_makes_as_many_calls_as_were_planned():
         found = made.provenance.diagnostics["refinements"]
         watched = job.trajectories // 4
         refining = sum((facts["walks"] + watched) * int(name.split()[1]) for name, facts in found.items())
-        assert made.provenance.score_evals == sum(plan.values()) - plan["refining"] + refining
-        assert 0 <= refining <= plan["refining"]
-        assert (plan["refining"] > 0) == job.refine
+        assert made.provenance.score_evals == sum(plan.values()) - plan.get("refining", 0) + refining
+        assert 0 <= refining <= plan.get("refining", 0)
+        assert ("refining" in plan) == job.refine
         assert config["nodes"] >= 4 * max(job.steps)
 
 
