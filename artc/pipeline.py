@@ -201,7 +201,8 @@ def _refine(
     selected = yield from _stage("refining", selecting)
     if not request.model_sigmas:
         return selected.schedules, selected.refinements, {}
-    asking = ask_all(probe.on, bank.part(slice(2 * request.refine)), info, selected.schedules, ledger.within("asking"))
+    asked_of = bank.part(slice(min(request.asked, request.trajectories - held)))
+    asking = ask_all(probe.on, asked_of, watched, info, selected.schedules, ledger.within("asking"))
     asked = yield from _stage("asking", asking)
     return with_model_sigmas(selected.schedules, asked), selected.refinements, asked_facts(asked)
 

@@ -46,7 +46,8 @@ def stage_calls(request: Request, baselines: int) -> dict[str, int]:
         walks = [(fitted * matching.most_walks(steps, request.trials) + watched) * nfe for steps, nfe in moved]
         calls["refining"] = sum(walks) if request.trials else 0
     if request.model_sigmas:
-        half = min(2 * request.refine, request.trajectories) // 2
-        calls["asking"] = sum(half * (asking.most_walks(steps) + 2) * nfe for steps, nfe in schedules if steps > 1)
+        fitted = min(request.asked, request.trajectories - held)
+        walks = [(fitted * asking.most_walks(steps) + 2 * watched) * nfe for steps, nfe in schedules if steps > 1]
+        calls["asking"] = sum(walks)
     calls["checking"] = request.checks * (nfe_of(teacher.solver, teacher.steps, cost) + checked)
     return calls

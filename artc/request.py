@@ -23,8 +23,8 @@ class Effort:
 
 
 EFFORTS: dict[str, Effort] = {
-    "fast": Effort(trajectories=96, refine=64, trials=0),
-    "default": Effort(trajectories=128, refine=64, trials=14),
+    "fast": Effort(trajectories=88, refine=64, trials=0),
+    "default": Effort(trajectories=128, refine=64, trials=12),
     "max": Effort(trajectories=256, refine=128, trials=64),
 }
 """`fast` chooses between the grids that are known; the others also move their nodes."""
@@ -116,6 +116,11 @@ class Request:
     def cost(self) -> int:
         """Network calls that one denoised value takes."""
         return 1 if self.guidance is None else 2
+
+    @property
+    def asked(self) -> int:
+        """Noises that model sigmas are fitted to: of fewer they make up for what these few miss, and no others."""
+        return self.refine * 3 // 2
 
     @property
     def bank_seed(self) -> int:

@@ -8,7 +8,7 @@ import torch
 from artc.artifact import BUDGETS, Schedule
 from artc.errors import InputError
 from artc.evaluation.drawing import draw
-from artc.evaluation.endpoint import Teacher, as_evaluations, clearly_nearer, compare, endpoint_error
+from artc.evaluation.endpoint import Teacher, as_evaluations, compare, endpoint_error
 from artc.models.analytic import Gaussian
 from artc.models.score_model import Probe
 from artc.progress import drain
@@ -104,17 +104,6 @@ def test_samples_and_drawings_use_them():
 
 
 # ------------------------------------------------------------------------------------------- errors
-
-
-def test_clearly_nearer_by_hand():
-    reference = torch.zeros((4, 1))
-    theirs = endpoint_error(column(2, 2, 2, 2), reference)  # squares 4
-    # Differences of squares 3, 3, 3, -5: mean 1, std 4, standard error 2.
-    assert not clearly_nearer(endpoint_error(column(1, 1, 1, 3), reference), theirs)
-    # 3, 3, 4, 0: mean 2.5, std sqrt(3), standard error 0.866.
-    assert clearly_nearer(endpoint_error(column(1, 1, 0, 2), reference), theirs)
-    assert not clearly_nearer(theirs, theirs)
-    assert not clearly_nearer(theirs, endpoint_error(column(1, 1, 0, 2), reference))
 
 
 def test_a_schedule_with_model_sigmas_is_measured_twice_and_a_plain_one_once():

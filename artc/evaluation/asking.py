@@ -6,13 +6,13 @@ removes more; so K numbers beside the grid can make up for a part of what K step
 as it is, and good without them.
 
 With x_i what K steps make of noise i and x*_i its end point on the trajectory bank, the sigmas m_1 ... m_{K-1} are
-found by least squares (`artc.learning.asking`) on half of the noises,
+found by least squares (`artc.learning.asking`) on noises of the bank,
 
     min over m of  mean_i |x_i(m) - x*_i|^2,        m_0 = sigma_0 = sigma_max,
 
 in ln sigma (for a flow model, ln of s / (1 - s)), each within half of the way to the neighbouring nodes and never below
-sigma_min: so they decrease as the nodes do. They are kept only if on the other half, which had no part in it, they end
-nearer by more than one standard error of the paired difference.
+sigma_min: so they decrease as the nodes do. They are kept only if on watched noises, which had no part in it, the error
+falls, and most of them end nearer: a few noises that go astray weigh much in a mean of squares.
 
 Source: Tong et al. 2405.15506 (LD3), who learn such times by back-propagation through the solver, together with the
 grid.
@@ -32,7 +32,7 @@ from torch import Tensor
 from artc.artifact import BUDGETS, ModelInfo, Schedule
 from artc.artifact.rules import model_sigma_defects
 from artc.errors import InputError
-from artc.evaluation.endpoint import EndpointError, clearly_nearer, endpoint_error
+from artc.evaluation.endpoint import EndpointError, endpoint_error, paired_wins
 from artc.evaluation.selection import Key, Noises, Schedules
 from artc.journal import BLANK, Journal
 from artc.learning.asking import Walked, fit, most_walks
@@ -54,7 +54,7 @@ class Asked:
         model_sigmas: K of them, or None where they are not clearly nearer on the watched noises.
         fitted: end-point error without and with them on the noises that they were fitted to.
         watched: the same on the others.
-        walks: how often half of the noises were walked, in whole or from some node on.
+        walks: how often the fitted noises were walked, in whole or from some node on, and then the watched ones.
     """
 
     model_sigmas: tuple[float, ...] | None
@@ -65,8 +65,8 @@ class Asked:
 
 def ask(
     fields: Fields,
-    latents: Latents,
-    ends: Tensor,
+    fitted: Noises,
+    watched: Noises,
     info: ModelInfo,
     schedule: Schedule,
     *,
@@ -76,8 +76,7 @@ def ask(
     """Find model sigmas for the grid of a schedule, yielding progress in walks.
 
     Args:
-        latents: noises `(n, *S)`, n >= 4; the first half of them to fit to, the others to watch.
-        ends: their end points `(n, *S)`.
+        fitted: noises to fit to, two of them or more, and `watched` that have the last word.
         trials: most walks of the search; `most_walks(K)` where it is left out.
         journal: the search for one schedule is a piece of it.
 
@@ -88,36 +87,34 @@ def ask(
             f"{schedule.solver} also asks the network between the nodes of its grid.",
             hint="Model sigmas are for the other solvers.",
         )
-    piece = _ask(fields, latents, ends, info, schedule, most_walks(schedule.steps) if trials is None else trials)
+    piece = _ask(fields, fitted, watched, info, schedule, most_walks(schedule.steps) if trials is None else trials)
     work = journal.once(f"{schedule.solver}-{schedule.nfe}", piece)
     return (yield from mapped(work, lambda step: Progress(done=step.done, total=step.total)))
 
 
 def _ask(
-    fields: Fields, latents: Latents, ends: Tensor, info: ModelInfo, schedule: Schedule, most: int
+    fields: Fields, fitted: Noises, watched: Noises, info: ModelInfo, schedule: Schedule, most: int
 ) -> Generator[Progress, None, Asked]:
-    half, solver, nodes = len(latents) // 2, find_solver(schedule.solver), schedule.sigmas
-    total = most + 2
+    solver, nodes, total = find_solver(schedule.solver), schedule.sigmas, most + 2
     yield Progress(done=0, total=total)
 
-    def error(which: slice, model_sigmas: Sequence[float] | None) -> EndpointError:
-        made = sample(fields, latents.part(which), nodes, solver, model_sigmas=model_sigmas)
-        return endpoint_error(made, ends[which])
+    def error(model_sigmas: Sequence[float] | None) -> EndpointError:
+        made = sample(fields, watched.latents, nodes, solver, model_sigmas=model_sigmas)
+        return endpoint_error(made, watched.ends)
 
     low, high = bounds(nodes, info)
-    walker = GridWalker(
-        fields=fields, latents=latents.part(slice(half)), ends=ends[:half], info=info, sigmas=nodes, solver=solver
-    )
+    walker = GridWalker(fields=fields, latents=fitted.latents, ends=fitted.ends, info=info, sigmas=nodes, solver=solver)
     found = yield from shifted(fit(walker, low, high, most), 0, total)
     yield Progress(done=total - 2, total=total)
-    plain = error(slice(half, None), None)
+    plain = error(None)
     yield Progress(done=total - 1, total=total)
     shown = shown_sigmas(nodes, found.moves, info)
-    moved = error(slice(half, None), shown)
+    moved = error(shown)
     yield Progress(done=total, total=total)
+    nearer = moved.value < plain.value and paired_wins(moved, plain) > 0.5
     sound = not any(model_sigma_defects(schedule.solver, nodes, shown, "$", info.sigma_min))
     return Asked(
-        model_sigmas=shown if sound and clearly_nearer(moved, plain) else None,
+        model_sigmas=shown if sound and nearer else None,
         fitted=(found.start**0.5, found.error**0.5),
         watched=(plain.value, moved.value),
         walks=found.walks + 2,
@@ -183,7 +180,12 @@ def _kept(base: Walked) -> list[list[tuple[Tensor, Memory]]]:
 
 
 def ask_all(
-    fields: Fields, noises: Noises, info: ModelInfo, schedules: Schedules, journal: Journal = BLANK
+    fields: Fields,
+    fitted: Noises,
+    watched: Noises,
+    info: ModelInfo,
+    schedules: Schedules,
+    journal: Journal = BLANK,
 ) -> Generator[Progress, None, dict[Key, Asked]]:
     """Find model sigmas for every schedule of more than one step, yielding progress in calls of one sample."""
     found: dict[Key, Asked] = {}
@@ -192,7 +194,7 @@ def ask_all(
     for key, schedule in schedules.items():
         worth = (most_walks(schedule.steps) + 2) * schedule.nfe
         if schedule.steps > 1:
-            search = ask(fields, noises.latents, noises.ends, info, schedule, journal=journal)
+            search = ask(fields, fitted, watched, info, schedule, journal=journal)
             found[key] = yield from shifted(search, done, total, worth=worth)
         done += worth
         if schedule.steps == 1 or done < total:

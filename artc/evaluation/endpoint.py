@@ -5,8 +5,8 @@ With x_i the sample a schedule makes of noise i and x*_i the teacher's, e_i the 
     error = sqrt(mean_i e_i),        standard error = std(e_i) / (2 error sqrt(n))        (delta method).
 
 The teacher solves the same ODE on a fine grid. Schedules are compared on the same noises, so their differences are far
-better known than each error alone: `paired_wins` counts, per noise, which one is nearer, and `clearly_nearer` wants a
-mean of d_i = e_i(theirs) - e_i(ours) that is more than its own standard error, std(d_i) / sqrt(n).
+better known than each error alone: `paired_wins` counts, per noise, which one is nearer, and `paired_ratio` tells the
+ratio of two errors with its own standard error.
 
 A schedule may show its network other sigmas than it walks (`Schedule.model_sigmas`). It is then measured twice: without
 them, as any host can walk it, and with them.
@@ -14,7 +14,6 @@ them, as any host can walk it, and with them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
@@ -87,12 +86,6 @@ def error_of(squares: Tensor) -> EndpointError:
 def paired_wins(ours: EndpointError, theirs: EndpointError) -> float:
     """Share of the noises on which ours is nearer to the teacher."""
     return float((ours.squares < theirs.squares).double().mean())
-
-
-def clearly_nearer(ours: EndpointError, theirs: EndpointError) -> bool:
-    """Whether ours is nearer to the teacher by more than one standard error of the paired difference of squares."""
-    gained = theirs.squares - ours.squares
-    return float(gained.mean()) > float(gained.std()) / math.sqrt(len(gained))
 
 
 def paired_ratio(ours: EndpointError, theirs: EndpointError) -> tuple[float, float] | None:

@@ -45,7 +45,7 @@ from artc.progress import Progress
 
 Array = NDArray[np.float64]
 
-EXPLORING = 0.25
+EXPLORING = 0.1
 """Share of the walks that explore; the rest descend."""
 
 SPREAD, WIDER, NARROWER = 0.3, 2.0, 0.85
