@@ -7,7 +7,7 @@ on from them, and ends with the same artifact.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -19,10 +19,11 @@ from artc.checkpoints.ledger import INTERVAL, Ledger
 from artc.checkpoints.units import NOWHERE, Units
 from artc.evaluation.asking import ask_all, asked_facts, with_model_sigmas
 from artc.evaluation.endpoint import Teacher, as_evaluations, compare
-from artc.evaluation.selection import Grids, Noises, Schedules, order_aware, select
+from artc.evaluation.selection import Grids, Noises, Schedules, for_solvers, select
 from artc.learning.local_error import LEAST_MEASURED, MEASURED, measure
 from artc.learning.methods import Task, bake, find_method
 from artc.learning.objective import Energy, energy_of, gap, state_gain
+from artc.learning.reached import NODES, Reached, reach, reachable
 from artc.learning.state_record import PolicyFound, check_policy, find_policy
 from artc.models.conditioning import conditioned
 from artc.models.domains import domain_sigma, domain_warp, unscaled
@@ -112,8 +113,8 @@ def compile_steps(
     asked: Mapping[str, Any] = {}
     refinements: Mapping[str, Any] = {}
     if request.refine and bank.ends is not None:
-        made = Noises(latents=latents, ends=bank.ends)
-        refining = _refine(request, fine, probe, made, schedules, coordinate, held_out, ledger)
+        made, levels = Noises(latents=latents, ends=bank.ends), learned.warp.baked(NODES, limits.sigma_min)
+        refining = _refine(request, fine, probe, made, schedules, coordinate, levels, held_out, ledger)
         schedules, refinements, asked = yield from mapped(refining, lambda update: replace(update, gap=found))
     clock.lap("refining")
 
@@ -165,6 +166,7 @@ def _refine(
     bank: Noises,
     schedules: Schedules,
     coordinate: Coordinate,
+    levels: Sequence[float],
     held_out: Energy,
     ledger: Ledger,
 ) -> Generator[Update, None, tuple[Schedules, Mapping[str, Any], Mapping[str, Any]]]:
@@ -181,7 +183,15 @@ def _refine(
     few = bank.latents.first(min(MEASURED, request.trajectories // LEAST_MEASURED))
     if len(few) >= LEAST_MEASURED:
         measuring = measure(fine.on, few, coordinate, [find_solver(name) for name in request.solvers])
-        more = order_aware((yield from _stage("measuring", ledger.once("measuring", measuring))), schedules, info)
+        measured = yield from _stage("measuring", ledger.once("measuring", measuring))
+        longest = {
+            name: max(held.steps for (by, _), held in schedules.items() if by == name) for name in request.solvers
+        }
+        reached = Reached(found={})
+        if reachable(longest):
+            reaching = reach(fine.on, few, levels, longest)
+            reached = yield from _stage("reaching", ledger.once("reaching", reaching))
+        more = for_solvers(measured, reached, schedules, info)
     journal = ledger.within("comparing")
     comparing = compare(probe.on, watched.latents, info, schedules, watched.ends, journal, more=more)
     errors = yield from _stage("comparing", comparing)

@@ -23,8 +23,8 @@ class Effort:
 
 
 EFFORTS: dict[str, Effort] = {
-    "fast": Effort(trajectories=88, refine=64, trials=0),
-    "default": Effort(trajectories=128, refine=64, trials=12),
+    "fast": Effort(trajectories=64, refine=48, trials=0),
+    "default": Effort(trajectories=128, refine=48, trials=10),
     "max": Effort(trajectories=256, refine=128, trials=64),
 }
 """`fast` chooses between the grids that are known; the others also move their nodes."""
@@ -120,7 +120,7 @@ class Request:
     @property
     def asked(self) -> int:
         """Noises that model sigmas are fitted to: of fewer they make up for what these few miss, and no others."""
-        return self.refine * 3 // 2
+        return 2 * self.refine
 
     @property
     def bank_seed(self) -> int:

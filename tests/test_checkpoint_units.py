@@ -16,6 +16,7 @@ from artc.checkpoints.units import NOWHERE, Unit, Units
 from artc.learning.local_error import LocalError, LocalErrors
 from artc.learning.matching import Matched
 from artc.learning.methods import Learned
+from artc.learning.reached import Reached
 from artc.sampling.bank import BankBatch
 
 DTYPES = st.sampled_from([np.float64, np.float32, np.int64, np.bool_])
@@ -148,6 +149,7 @@ RESULTS = [
         diagnostics={"paper": {"3": {"failures": ["ran away"], "spread": 1 / 7}}},
     ),
     Matched(sigmas=(80.0, 1 / 3, 0.0), error=0.1, start=1 / 7, walks=41),
+    Reached(found={"euler": ((80.0, 0.0), (80.0, 1 / 3, 0.0)), "dpmpp_2m": ((80.0, 0.0),)}),
     LocalErrors(
         coordinate=Coordinate(0.002, 80.0),
         found={

@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from artc.models.score_model import Probe
 from artc.peers import ays, dmn, gits, kl_optimal, oss
 from artc.peers.peer import teacher_ends
+from artc.sampling.reaching import first_row, next_row
 from artc.sampling.solvers import find_solver
 from artc.sampling.trajectories import sample, walk
 
@@ -174,9 +175,9 @@ def test_oss_with_two_steps_is_the_best_of_all_middles(load, solver):
 def test_oss_goes_on_from_the_states_that_its_steps_reach(load):
     model = load("mixture-64d")
     teacher = oss.walked(Probe(model).on, model.latents(6, 0), oss.candidates(model.info, 12))
-    row = oss.first_row(teacher)
+    row = first_row(teacher)
     for _ in range(3):
-        row = oss.next_row(Probe(model).on, find_solver("dpmpp_2m"), teacher, row)
+        row = next_row(Probe(model).on, find_solver("dpmpp_2m"), teacher, row)
     for way in row.values():
         grid = [teacher.levels[node] for node in way.path]
         x = sample(Probe(model).on, teacher.latents, grid, find_solver("dpmpp_2m"))

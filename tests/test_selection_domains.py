@@ -5,9 +5,10 @@ import pytest
 
 import artc
 from artc.artifact import Coordinate, steps_for
-from artc.evaluation.selection import order_aware
+from artc.evaluation.selection import for_solvers
 from artc.learning.local_error import LocalError, LocalErrors
 from artc.learning.methods import certificate_of
+from artc.learning.reached import Reached
 from artc.models.domains import domain_sigma
 from artc.sampling.grids import GRIDS
 from tests.test_selection import Case, scheduled
@@ -25,7 +26,7 @@ def straight(info, clock=(0.0, 1.0)):
 
 def test_order_aware_grids_are_those_of_each_schedules_solver_and_steps(load):
     info, schedules = load("gaussian").info, {key: scheduled(*key) for key in (("heun", 5), ("euler", 5), ("euler", 1))}
-    found = order_aware(straight(info), schedules, info)
+    found = for_solvers(straight(info), Reached(found={}), schedules, info)
     assert {key: list(grids) for key, grids in found.items()} == {key: ["order-aware"] for key in schedules}
     for (solver, nfe), grids in found.items():
         steps = steps_for(solver, nfe)
@@ -35,7 +36,9 @@ def test_order_aware_grids_are_those_of_each_schedules_solver_and_steps(load):
 
 def test_an_order_aware_grid_does_not_go_below_what_the_model_knows(load):
     info = load("gaussian").info
-    (grid,) = order_aware(straight(info), {("euler", 40): scheduled("euler", 40)}, info)["euler", 40].values()
+    (grid,) = for_solvers(straight(info), Reached(found={}), {("euler", 40): scheduled("euler", 40)}, info)[
+        "euler", 40
+    ].values()
     assert (grid[0], grid[-2], grid[-1], len(grid)) == (80.0, 0.002, 0.0, 41)  # free, it would end with 0.0006
     assert (np.diff(grid) < 0).all()
 
@@ -43,7 +46,7 @@ def test_an_order_aware_grid_does_not_go_below_what_the_model_knows(load):
 def test_a_flow_schedule_is_selected_in_its_own_domain(energies):
     model = flow_model("three")
     key, high = ("dpmpp_2m", 6), model.info.sigma_max
-    (grid,) = order_aware(straight(model.info), {key: scheduled(*key)}, model.info)[key].values()
+    (grid,) = for_solvers(straight(model.info), Reached(found={}), {key: scheduled(*key)}, model.info)[key].values()
     uniform = 0.002 * ((1 + 40000.0) ** (1 - np.arange(7) / 6) - 1)
     np.testing.assert_allclose(grid, uniform / (1 + uniform), rtol=1e-9, atol=1e-12)
     learned = (high, *domain_sigma([20.0, 5.0, 1.5, 0.5, 0.2], "flow").tolist(), 0.0)

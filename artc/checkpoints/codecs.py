@@ -22,6 +22,7 @@ from artc.evaluation.asking import Asked
 from artc.learning.local_error import LocalError, LocalErrors
 from artc.learning.matching import Matched
 from artc.learning.methods import Learned
+from artc.learning.reached import Reached
 from artc.learning.state_record import PolicyFound
 from artc.sampling.bank import BankBatch
 
@@ -100,6 +101,16 @@ def local_errors_of(unit: Unit, _device: torch.device) -> LocalErrors:
     return LocalErrors(coordinate=Coordinate(**unit.facts["coordinate"]), found=found)
 
 
+def reached_unit(reached: Reached) -> Unit:
+    """The grids are facts."""
+    return Unit(arrays={}, facts={"found": {solver: [*map(list, grids)] for solver, grids in reached.found.items()}})
+
+
+def reached_of(unit: Unit, _device: torch.device) -> Reached:
+    """The same again."""
+    return Reached(found={solver: tuple(map(tuple, grids)) for solver, grids in unit.facts["found"].items()})
+
+
 def asked_unit(asked: Asked) -> Unit:
     """Model sigmas, and how near they come."""
     return Unit(arrays={}, facts=asdict(asked))
@@ -132,6 +143,7 @@ CODECS: Mapping[str, Codec] = {
     "Learned": Codec(encode=learned_unit, decode=learned_of),
     "PolicyFound": Codec(encode=policy_unit, decode=policy_of),
     "LocalErrors": Codec(encode=local_errors_unit, decode=local_errors_of),
+    "Reached": Codec(encode=reached_unit, decode=reached_of),
     "Matched": Codec(encode=matched_unit, decode=matched_of),
     "Asked": Codec(encode=asked_unit, decode=asked_of),
 }

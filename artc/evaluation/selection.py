@@ -1,10 +1,11 @@
 """Which grid a schedule gets: the best of those that are known, and of the one that end-point matching makes of it.
 
-For each solver and NFE there are candidates: the grid that was learned, the order-aware one of the solver, and every
-grid that anybody could have written down. They are held against the end points of the trajectory bank on *watched*
-noises, on which nothing is ever fitted. From the nearest of them nodes are moved (`artc.learning.matching`) on other
-noises of the bank, and the watched ones have the last word: what leaves is the candidate that ends nearest on them, so
-never a grid worse there than one that was known. The noises of the final check play no part.
+For each solver and NFE there are candidates: the grid that was learned, the order-aware one of the solver, the one that
+reaches nearest to a fine path (`artc.learning.reached`), and every grid that anybody could have written down. They are
+held against the end points of the trajectory bank on *watched* noises, on which nothing is ever fitted. From the nearest
+of them nodes are moved (`artc.learning.matching`) on other noises of the bank, and the watched ones have the last word:
+what leaves is the candidate that ends nearest on them, so never a grid worse there than one that was known. The noises
+of the final check play no part.
 
 A search takes most of the time. It is a unit of its own: one that was cut off begins again, one that is finished is
 recalled.
@@ -28,6 +29,7 @@ from artc.learning.local_error import LocalErrors
 from artc.learning.matching import Residuals, match, most_walks
 from artc.learning.methods import certificate_of
 from artc.learning.objective import Energy
+from artc.learning.reached import Reached
 from artc.models.domains import domain_grid, domain_sigma
 from artc.models.score_model import Fields, Latents
 from artc.progress import Progress, shifted
@@ -39,7 +41,7 @@ Key = tuple[str, int]
 Schedules = dict[Key, Schedule]
 Grids = Mapping[Key, Mapping[str, tuple[float, ...]]]
 
-LEARNED, MATCHED = "schedule", "matched"
+LEARNED, MATCHED, REACHED = "schedule", "matched", "reached"
 ORDER_AWARE: Final = "order-aware"
 
 
@@ -63,14 +65,19 @@ class Selected:
     refinements: Mapping[str, Any]
 
 
-def order_aware(measured: LocalErrors, schedules: Schedules, info: ModelInfo) -> Grids:
-    """The order-aware grid of every schedule's solver and steps, in the model's domain."""
+def for_solvers(measured: LocalErrors, reached: Reached, schedules: Schedules, info: ModelInfo) -> Grids:
+    """The grids made for every schedule's solver and steps, by what they are made of, in the model's domain."""
 
-    def grid(solver: str, steps: int) -> tuple[float, ...]:
-        nodes = domain_grid(measured.sigmas(solver, steps), info)
-        return tuple(above(info.sigma_min, np.array(nodes)).tolist())
+    def finished(nodes: Sequence[float]) -> tuple[float, ...]:
+        return tuple(above(info.sigma_min, np.array(domain_grid(nodes, info))).tolist())
 
-    return {key: {ORDER_AWARE: grid(key[0], schedule.steps)} for key, schedule in schedules.items()}
+    found: dict[Key, dict[str, tuple[float, ...]]] = {}
+    for (solver, nfe), schedule in schedules.items():
+        found[solver, nfe] = {ORDER_AWARE: finished(measured.sigmas(solver, schedule.steps))}
+        way = reached.sigmas(solver, schedule.steps)
+        if way is not None:
+            found[solver, nfe][REACHED] = finished(way)
+    return found
 
 
 def select(

@@ -1,14 +1,9 @@
 """OSS: the K steps that end nearest to a teacher, by dynamic programming over the states they really reach.
 
-The teacher is Euler through all G intervals of a fine grid, X_j its state at node j. Of all ways to node j by k steps
-one is kept, with its state z_k(j) and the memory of the solver on that way:
-
-    z_ij = the solver's step from z_{k-1}(i) at t_i to t_j,
-    z_k(j) = z_ij for the i < j that has the least mean |z_ij - X_j|^2.
-
-So unlike in GITS errors are carried on, at K calls for each node in place of one: a step of a solver with one call a
-step needs the denoised value at its beginning only, which is the same for every j. Solvers that ask again on their
-way, such as Heun's, would need G^2 / 2 calls a row; they take the grid found for Euler, as it is.
+The teacher is Euler through all G intervals of a fine grid; the ways to its states are those of
+`artc.sampling.reaching`. So unlike in GITS errors are carried on, at K calls for each node in place of one. Solvers
+that ask again on their way, such as Heun's, would need G^2 / 2 calls a row; they take the grid found for Euler, as it
+is.
 
 Node 0 is sigma_max and node G is exactly 0, as the last interval of all grids of artc; K steps are exactly K, with no
 shorter way inherited. The mean is over a batch of noises, which share their grid: it is the error that is judged, where
@@ -16,8 +11,7 @@ the authors' median of a grid for each image would be the best of none. Row k of
 
 The candidates of a flow model are uniform in its own sigma, those of another lie on Karras' curve, G = 100 intervals.
 
-Source: Pei et al. 2503.21774 (OSS), algorithm 1, from its description; that the solver's memory goes with the state is
-the plain way to have multistep solvers in it.
+Source: Pei et al. 2503.21774 (OSS), algorithm 1, from its description.
 """
 
 from __future__ import annotations
@@ -28,35 +22,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from artc.artifact import BUDGETS, ModelInfo
 from artc.errors import BudgetError
 from artc.models.domains import FLOW_TOP, unscaled, unscaled_sigma
-from artc.models.score_model import Field, Fields, Latents, Probe, ScoreModel
+from artc.models.score_model import Fields, Latents, Probe, ScoreModel
 from artc.sampling.grids import edm_free
-from artc.sampling.solvers import Memory, Solver, find_solver
-from artc.sampling.solvers.solver import Level
+from artc.sampling.reaching import Path, Row, first_row, next_row
+from artc.sampling.solvers import find_solver
 from artc.sampling.trajectories import walk
 
 from .peer import Finder, Found, check, finished
 
 INTERVALS, NOISES = 100, 32
 EULER = find_solver("euler")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """How a node is reached: the nodes to it and with it, the state, the solver's memory, and the mean square error."""
-
-    path: tuple[int, ...]
-    x: Tensor
-    memory: Memory
-    error: float
-
-
-Row = dict[int, Way]
-"""By their nodes, the ways of k steps."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,15 +48,6 @@ class Table:
     seconds: list[float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Teacher:
-    """The nodes, the noises, and Euler's state at each node."""
-
-    levels: tuple[float, ...]
-    latents: Latents
-    states: tuple[Tensor, ...]
-
-
 def prepare(model: ScoreModel, seed: int, *, noises: int = NOISES, intervals: int = INTERVALS) -> Finder:
     """The finder of a model; a grid of K steps takes `noises` (G + 1 + the sum of G - k for 0 < k < K) calls.
 
@@ -86,7 +56,7 @@ def prepare(model: ScoreModel, seed: int, *, noises: int = NOISES, intervals: in
     plain = unscaled(model)
     probe = Probe(plain)
     tables: dict[str, Table] = {}
-    taught: list[tuple[Teacher, int, float]] = []
+    taught: list[tuple[Path, int, float]] = []
 
     def find(solver: str, steps: int) -> Found:
         check_intervals(solver, steps, intervals)
@@ -125,7 +95,7 @@ def candidates(info: ModelInfo, intervals: int) -> NDArray[np.float64]:
     return edm_free(intervals, info.sigma_min, info.sigma_max)
 
 
-def walked(fields: Fields, latents: Latents, levels: NDArray[np.float64]) -> Teacher:
+def walked(fields: Fields, latents: Latents, levels: NDArray[np.float64]) -> Path:
     """The teacher: Euler through all nodes."""
     nodes = levels.tolist()
     batches = [
@@ -133,44 +103,4 @@ def walked(fields: Fields, latents: Latents, levels: NDArray[np.float64]) -> Tea
         for some in latents.split()
     ]
     states = tuple(torch.cat(parts) for parts in zip(*batches, strict=True))
-    return Teacher(levels=tuple(nodes), latents=latents, states=states)
-
-
-def first_row(teacher: Teacher) -> Row:
-    """No step: at the first node, where all begins."""
-    return {0: Way(path=(0,), x=teacher.states[0], memory=None, error=0.0)}
-
-
-def next_row(fields: Fields, solver: Solver, teacher: Teacher, row: Row) -> Row:
-    """One step more: from every node that is reached, but the last, to every node below it."""
-    levels, found = teacher.levels, Row()
-    last = len(levels) - 1
-    for i, way in row.items():
-        if i == last:
-            continue
-        known = _known(_denoised(fields, teacher.latents, way.x, levels[i]), levels[i])
-        for j in range(i + 1, last + 1):
-            step = solver.step(known, way.x, levels[i], levels[j], way.memory)
-            error = float((step.x - teacher.states[j]).square().mean())
-            if j not in found or error < found[j].error:
-                found[j] = Way(path=(*way.path, j), x=step.x, memory=step.memory, error=error)
-    return found
-
-
-def _denoised(fields: Fields, latents: Latents, x: Tensor, sigma: float) -> Tensor:
-    parts, done = [], 0
-    for some in latents.split():
-        parts.append(fields(some.labels)(x[done : done + len(some)], sigma))
-        done += len(some)
-    return torch.cat(parts)
-
-
-def _known(denoised: Tensor, at: float) -> Field:
-    """A field that is asked at one sigma alone, where the answer is known already."""
-
-    def field(x: Tensor, sigma: Level) -> Tensor:
-        assert float(sigma) == at
-        assert x.shape == denoised.shape
-        return denoised
-
-    return field
+    return Path(levels=tuple(nodes), latents=latents, states=states)

@@ -1,0 +1,83 @@
+"""Grids that end nearest to a fine path, by what a solver really reaches on it, for every number of steps at once.
+
+The candidates for nodes are G + 1 sigmas at equal increments of the learned clock: where a step is worth taking. A few
+noises are walked through all of them, and `artc.sampling.reaching` finds the ways to their end: row k of its table is
+a grid of k steps. A table serves all budgets of a solver, at about `NODES` calls of a sample for each step of the
+longest.
+
+It is done for solvers that ask once in a step. One that asks again would need a call for each pair of nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from artc.artifact import BUDGETS
+from artc.models.score_model import Fields, Latents
+from artc.progress import Progress
+from artc.sampling.reaching import Path, first_row, next_row
+from artc.sampling.solvers import SOLVERS, find_solver
+from artc.sampling.trajectories import walk
+
+NODES = 64
+"""Intervals of the fine path, the last of them to 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """Grids of 1, 2, ... steps, unscaled, by the solver's name."""
+
+    found: Mapping[str, tuple[tuple[float, ...], ...]]
+
+    def sigmas(self, solver: str, steps: int) -> tuple[float, ...] | None:
+        """The grid of K steps, from sigma_max to 0; None where there is none."""
+        grids = self.found.get(solver, ())
+        return grids[steps - 1] if steps <= len(grids) else None
+
+
+def reachable(steps: Mapping[str, int]) -> dict[str, int]:
+    """Those of the solvers, each with its most steps, that grids are sought for."""
+    return {name: min(most, NODES) for name, most in steps.items() if BUDGETS[name].calls_per_step == 1}
+
+
+def reaching_calls(steps: Mapping[str, int]) -> int:
+    """Calls of one sample that it takes."""
+    found = reachable(steps)
+    return (NODES if found else 0) + sum(1 + sum(NODES - k for k in range(1, most)) for most in found.values())
+
+
+def reach(
+    fields: Fields, latents: Latents, levels: Sequence[float], steps: Mapping[str, int]
+) -> Generator[Progress, None, Reached]:
+    """Find the grids of these solvers, each up to a number of steps, yielding progress in nodes and rows.
+
+    Args:
+        fields: unscaled.
+        latents: a few noises.
+        levels: `NODES` + 1 sigmas from sigma_max to 0.
+    """
+    wanted = reachable(steps)
+    done, total = 0, len(levels) + sum(wanted.values())
+    yield Progress(done=done, total=total)
+    batches = []
+    for some in latents.split():
+        start = some.noise * levels[0]
+        visits = walk(fields(some.labels), start, levels, SOLVERS["dpmpp_2m"])
+        batches.append([start, *(visit.x for visit in visits)])
+    path = Path(
+        levels=tuple(levels), latents=latents, states=tuple(torch.cat(parts) for parts in zip(*batches, strict=True))
+    )
+    done += len(levels)
+    found = {}
+    for name, most in wanted.items():
+        row, grids = first_row(path), []
+        for _ in range(most):
+            row = next_row(fields, find_solver(name), path, row)
+            grids.append(tuple(path.levels[node] for node in row[len(levels) - 1].path))
+            done += 1
+            yield Progress(done=done, total=total)
+        found[name] = tuple(grids)
+    return Reached(found=found)
