@@ -2,10 +2,10 @@
 
 For each solver and NFE there are candidates: the grid that was learned, the order-aware one of the solver, the one that
 reaches nearest to a fine path (`artc.learning.reached`), and every grid that anybody could have written down. They are
-held against the end points of the trajectory bank on *watched* noises, on which nothing is ever fitted. From the nearest
-of them nodes are moved (`artc.learning.matching`) on other noises of the bank, and the watched ones have the last word:
-what leaves is the candidate that ends nearest on them, so never a grid worse there than one that was known. The noises
-of the final check play no part.
+held against the end points of the trajectory bank on *watched* noises, on which nothing is ever fitted. From the
+nearest of them nodes are moved (`artc.learning.matching`) on other noises of the bank, and the watched ones have the
+last word: what leaves is the candidate that ends nearest on them, so never a grid worse there than one that was known.
+The noises of the final check play no part.
 
 A search takes most of the time. It is a unit of its own: one that was cut off begins again, one that is finished is
 recalled.
@@ -115,7 +115,7 @@ def select(
         facts: dict[str, Any] = {"learned": known[LEARNED], "from": start, "start": known[start], "kept": start}
         sigmas = candidates(schedule, info, more.get((solver, nfe), {}))[start]
         if trials and schedule.steps > 1:
-            residuals = _residuals(fields, fitted, solver)
+            residuals = residuals_of(fields, fitted, solver)
             search = match(
                 residuals,
                 len(fitted.latents),
@@ -144,7 +144,8 @@ def select(
     return Selected(schedules=kept, refinements=refinements)
 
 
-def _residuals(fields: Fields, fitted: Noises, solver: str) -> Residuals:
+def residuals_of(fields: Fields, fitted: Noises, solver: str) -> Residuals:
+    """What is to be made small on these noises: where a solver ends on a grid, less where the trajectories do."""
     rule, ends = find_solver(solver), fitted.ends.double().flatten(1)
 
     def residuals(sigmas: Sequence[float], count: int) -> NDArray[np.float64]:

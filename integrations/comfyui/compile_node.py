@@ -35,7 +35,7 @@ TOOLTIPS = {
         "steps; heun makes two calls in each step but the last, so that its numbers are odd."
     ),
     "trajectories": (
-        "Noises to learn from. At 8, NFE 8 takes about 800 model calls, and up to 900 more to refine; "
+        "Noises to learn from. At 8, NFE 8 takes about 800 model calls, and up to 700 more to refine; "
         "both grow with this number. The text output and the terminal show the exact count."
     ),
     "refine": "Move the nodes of the best schedule known until it ends nearer; without, it is left as it was learned.",

@@ -13,6 +13,7 @@ WORDS = {
     "training": "learning the clock",
     "distilling": "reading schedules",
     "measuring": "measuring the solver's errors",
+    "reaching": "trying steps",
     "comparing": "comparing with hand-made schedules",
     "refining": "refining",
     "checking": "checking on new noises",

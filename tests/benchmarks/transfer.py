@@ -33,17 +33,18 @@ from artc.artifact import Coordinate, Warp, nfe_of
 from artc.evaluation.classifier import feature_moments, load_classifier
 from artc.evaluation.endpoint import Teacher, endpoint_error
 from artc.evaluation.frechet import frechet
+from artc.evaluation.selection import Noises, residuals_of
 from artc.learning.actor_critic import LearnerConfig, learn
 from artc.learning.distill import warp_through
 from artc.learning.dynamic_programming import optimal_progress
+from artc.learning.matching import match
 from artc.learning.methods import certificate_of
 from artc.learning.objective import Energy
-from artc.learning.refining import TRIALS, refine
 from artc.learning.rollouts import mean_path
 from artc.models.registry import find
 from artc.models.score_model import Latents, Probe
 from artc.progress import drain
-from artc.request import Request
+from artc.request import EFFORTS, Request
 from artc.sampling.grids import above, grid_for, log_linear
 from artc.sampling.solvers import find_solver
 from artc.sampling.trajectories import sample
@@ -67,7 +68,7 @@ class Settings:
     teacher_steps: int = 128
     trajectories: int = 256
     refine: int = 64
-    trials: int = TRIALS
+    trials: int = EFFORTS["default"].trials
     data_steps: tuple[int, ...] = (2, 3, 5, 7, 10, 18)
     other_steps: tuple[int, ...] = (2, 3, 5, 7, 10, 13, 35)
     solver_steps: tuple[int, ...] = (2, 3, 5, 7)
@@ -136,7 +137,9 @@ class Subject:
 
         start = min([self.warp.baked(steps, self.info.sigma_min), *self.hand_made(steps).values()], key=error)
         coordinate: Coordinate = self.bank.training.coordinate
-        return drain(refine(error, start, coordinate, self.info.sigma_min, self.settings.trials)).sigmas
+        residuals = residuals_of(self.probe.on, Noises(latents=self.bank.latents, ends=self.bank.ends), solver)
+        count, trials = self.settings.refine, self.settings.trials
+        return drain(match(residuals, count, start, coordinate, trials=trials, floor=self.info.sigma_min)).sigmas
 
 
 def across_data(subjects: Mapping[str, Subject], settings: Settings) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import torch
 import artc
 from artc.artifact import Guidance
 from artc.learning.matching import most_walks
+from artc.request import EFFORTS
 from tests import cli
 from tests.hosts.comfyui import HERE, Refused, art_schedule, make_base, node, serving
 from tests.hosts.compile_graphs import (
@@ -100,7 +101,7 @@ def test_the_calls_are_those_that_were_planned_and_a_guided_one_counts_once(comf
     assert len(rows) * 4 == found.provenance.score_evals == fixed + refining
     assert f"toy.art.json: {fixed + refining:,} model calls in" in run.report()["text"]
     assert f"(planned: {fixed:,} model calls, and up to " in run.report()["text"]
-    most = sum((6 * most_walks(held.steps, 14) + 2) * held.nfe for held in found.schedules)
+    most = sum((6 * most_walks(held.steps, EFFORTS["default"].trials) + 2) * held.nfe for held in found.schedules)
     assert refining <= most
     assert f"and up to {most:,} to refine)" in run.report()["text"]
     # The first number asked for is the schedule handed on, and as many calls as it says.
