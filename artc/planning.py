@@ -46,7 +46,7 @@ def stage_calls(request: Request, baselines: int) -> dict[str, int]:
         if measured:
             calls["measuring"] = few * measuring_calls([find_solver(name) for name in request.solvers]) * cost
             if reachable(longest):
-                calls["reaching"] = few * reaching_calls(longest) * cost
+                calls["reaching"] = reaching_calls(longest, few) * cost
         # The learned grid, those made for the solver, and those made by hand.
         made = measured * (every + len(reachable(longest)) * sum(request.nfe))
         calls["comparing"] = watched * ((1 + baselines) * every + made)

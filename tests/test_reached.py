@@ -5,7 +5,6 @@ from itertools import combinations, pairwise
 import pytest
 import torch
 
-from artc.artifact import BUDGETS
 from artc.evaluation.endpoint import Teacher, endpoint_error
 from artc.learning.reached import NODES, Reached, reach, reachable, reaching_calls
 from artc.models.score_model import Probe
@@ -43,7 +42,7 @@ def test_one_and_two_steps_are_the_best_of_all(load):
     assert row[12].error == pytest.approx(errors[best])
 
 
-@pytest.mark.parametrize("solver", ["euler", "dpmpp_2m", "ipndm_3", "unipc_3"])
+@pytest.mark.parametrize("solver", ["euler", "heun", "dpmpp_2m", "ipndm_3", "unipc_3"])
 def test_a_way_is_what_the_solver_walks_on_its_grid(solver, load):
     model, levels = load("mixture-64d"), edm_free(10, 0.002, 80.0).tolist()
     path, fields = path_of(model, levels), Probe(model).on
@@ -66,22 +65,24 @@ def found(model, steps, count=16):
 def test_it_costs_what_it_says_and_shows_how_far_it_is(load):
     steps = {"euler": 5, "heun": 4, "dpmpp_2m": 3, "rk4": 2}
     reached, probe, updates, levels = found(load("mixture-64d"), steps)
-    assert probe.calls == 16 * reaching_calls(steps)
+    assert probe.calls == reaching_calls(steps, 16)
     assert [update.done for update in updates] == sorted(update.done for update in updates)
     assert updates[-1].done == updates[-1].total
-    assert reachable(steps) == {"euler": 5, "dpmpp_2m": 3}
-    assert reached.sigmas("heun", 2) is None
+    assert reachable(steps) == {"euler": 5, "heun": 4, "dpmpp_2m": 3}
+    assert reached.sigmas("rk4", 2) is None
     assert reached.sigmas("euler", 6) is None
-    for steps in range(1, 6):
-        grid = reached.sigmas("euler", steps)
-        assert (len(grid), grid[0], grid[-1]) == (steps + 1, levels[0], 0.0)
-        assert set(grid) <= set(levels)
-        assert all(one > other for one, other in pairwise(grid))
+    for solver, most in reachable(steps).items():
+        for count in range(1, most + 1):
+            grid = reached.sigmas(solver, count)
+            assert (len(grid), grid[0], grid[-1]) == (count + 1, levels[0], 0.0)
+            assert set(grid) <= set(levels)
+            assert all(one > other for one, other in pairwise(grid))
 
 
-def test_solvers_that_ask_again_cost_nothing_alone():
-    assert reaching_calls({"heun": 5, "rk4": 2}) == 0
-    assert set(reachable(dict.fromkeys(SOLVERS, 3))) == {name for name in SOLVERS if BUDGETS[name].calls_per_step == 1}
+def test_a_solver_that_asks_between_nodes_costs_nothing_alone():
+    assert reaching_calls({"rk4": 2}, 16) == 0
+    assert set(reachable(dict.fromkeys(SOLVERS, 3))) == {*SOLVERS} - {"rk4"}
+    assert reachable({"heun": 99, "euler": 99}) == {"heun": 22, "euler": 64}
     assert Reached(found={}).sigmas("euler", 1) is None
 
 

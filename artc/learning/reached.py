@@ -5,7 +5,8 @@ noises are walked through all of them, and `artc.sampling.reaching` finds the wa
 a grid of k steps. A table serves all budgets of a solver, at about `NODES` calls of a sample for each step of the
 longest.
 
-It is done for solvers that ask once in a step. One that asks again would need a call for each pair of nodes.
+A solver that asks at the end of a step too is asked for each pair of nodes: it gets every third of the candidates and
+half of the noises, and the matching that follows makes up for it. One that asks between the nodes gets no grid.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from artc.sampling.trajectories import walk
 NODES = 64
 """Intervals of the fine path, the last of them to 0."""
 
+THINNED = (*range(0, NODES, 3), NODES)
+"""The nodes that are left for a solver that asks twice in a step."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached:
@@ -40,13 +44,24 @@ class Reached:
 
 def reachable(steps: Mapping[str, int]) -> dict[str, int]:
     """Those of the solvers, each with its most steps, that grids are sought for."""
-    return {name: min(most, NODES) for name, most in steps.items() if BUDGETS[name].calls_per_step == 1}
+    return {
+        name: min(most, NODES if BUDGETS[name].calls_per_step == 1 else len(THINNED) - 1)
+        for name, most in steps.items()
+        if not BUDGETS[name].between_nodes
+    }
 
 
-def reaching_calls(steps: Mapping[str, int]) -> int:
-    """Calls of one sample that it takes."""
-    found = reachable(steps)
-    return (NODES if found else 0) + sum(1 + sum(NODES - k for k in range(1, most)) for most in found.values())
+def reaching_calls(steps: Mapping[str, int], noises: int) -> int:
+    """Calls that it takes on so many noises."""
+    wanted, pairs = reachable(steps), len(THINNED) - 2
+    calls = noises * NODES if wanted else 0
+    for name, most in wanted.items():
+        if BUDGETS[name].calls_per_step == 1:
+            calls += noises * (1 + sum(NODES - k for k in range(1, most)))
+        else:
+            rows = [sum(range(1, pairs + 3 - k)) for k in range(2, most + 1)]
+            calls += noises // 2 * (1 + pairs + sum(rows))
+    return calls
 
 
 def reach(
@@ -73,11 +88,22 @@ def reach(
     done += len(levels)
     found = {}
     for name, most in wanted.items():
-        row, grids = first_row(path), []
+        along = path if BUDGETS[name].calls_per_step == 1 else thinned(path)
+        row, grids = first_row(along), []
         for _ in range(most):
-            row = next_row(fields, find_solver(name), path, row)
-            grids.append(tuple(path.levels[node] for node in row[len(levels) - 1].path))
+            row = next_row(fields, find_solver(name), along, row)
+            grids.append(tuple(along.levels[node] for node in row[len(along.levels) - 1].path))
             done += 1
             yield Progress(done=done, total=total)
         found[name] = tuple(grids)
     return Reached(found=found)
+
+
+def thinned(path: Path) -> Path:
+    """Every third node, and the first half of the noises."""
+    count = len(path.latents) // 2
+    return Path(
+        levels=tuple(path.levels[node] for node in THINNED),
+        latents=path.latents.first(count),
+        states=tuple(path.states[node][:count] for node in THINNED),
+    )

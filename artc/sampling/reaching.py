@@ -8,7 +8,8 @@ its state z_k(j) and the memory of the solver on that way:
 
 Errors are carried on from step to step, and through the memory of a solver that has one. It is greedy: a way that is
 further off at node j may have ended nearer. A row of k steps takes a call for each node that k - 1 steps reach, if the
-solver asks at the beginning of its step alone: the answer is the same for every j.
+solver asks at the beginning of its step alone: the answer is the same for every j. One that asks at the end of its step
+too takes another call for every pair of nodes.
 
 Source: Pei et al. 2503.21774 (OSS), algorithm 1, from its description; that the solver's memory goes with the state is
 the plain way to have multistep solvers in it.
@@ -55,13 +56,13 @@ def first_row(path: Path) -> Row:
 
 
 def next_row(fields: Fields, solver: Solver, path: Path, row: Row) -> Row:
-    """One step more, by a solver of one call a step: from every node that is reached, but the last, to all below it."""
+    """One step more: from every node that is reached, but the last, to every node below it."""
     levels, found = path.levels, Row()
     last = len(levels) - 1
     for i, way in row.items():
         if i == last:
             continue
-        known = _known(_denoised(fields, path.latents, way.x, levels[i]), levels[i])
+        known = _known(fields, path.latents, way.x, levels[i])
         for j in range(i + 1, last + 1):
             step = solver.step(known, way.x, levels[i], levels[j], way.memory)
             error = float((step.x - path.states[j]).square().mean())
@@ -78,12 +79,11 @@ def _denoised(fields: Fields, latents: Latents, x: Tensor, sigma: float) -> Tens
     return torch.cat(parts)
 
 
-def _known(denoised: Tensor, at: float) -> Field:
-    """A field that is asked at one sigma alone, where the answer is known already."""
+def _known(fields: Fields, latents: Latents, start: Tensor, at: float) -> Field:
+    """A field that has been asked about one state, and is asked anew about any other."""
+    answer = _denoised(fields, latents, start, at)
 
     def field(x: Tensor, sigma: Level) -> Tensor:
-        assert float(sigma) == at
-        assert x.shape == denoised.shape
-        return denoised
+        return answer if x is start else _denoised(fields, latents, x, float(sigma))
 
     return field
