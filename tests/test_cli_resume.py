@@ -162,7 +162,7 @@ def test_unfinished_work_is_not_passed_over(tmp_path, interrupted, finished, mon
     said = refused(*QUICK, "--seed", "1", "--resume")
     assert "is another one: request.seed is 0 there and 1 here." in said
     assert said.endswith("or start over with --force in place of --resume.")
-    assert "another one: request.refine is 0 there and 64 here" in refused(*COMPILE, "--resume", "--force")
+    assert "another one: request.refine is 0 there and 48 here" in refused(*COMPILE, "--resume", "--force")
 
 
 def test_force_starts_over(tmp_path, interrupted):

@@ -73,7 +73,7 @@ def test_the_line_says_what_was_measured_beside_what(comfy):
     _, info = run(artifact="mnist.art.json", solver="heun", budget="nfe", count=9)
     done = artc.load(MNIST).schedule(9, "heun").evaluation[0]
     assert info == (
-        "mnist · heun · NFE 9 in 5 steps · sigma 80 to 0 (ve) · distilled · "
+        "mnist · heun · NFE 9 in 5 steps · sigma 80 to 0 (ve) · refined · "
         f"endpoint_rms {done.value:.4f} (by hand: edm-free {done.baselines['edm-free']:.4f}, "
         f"edm {done.baselines['edm']:.4f}, uniform {done.baselines['uniform']:.4f}, "
         f"logsnr {done.baselines['logsnr']:.4f})"
@@ -159,7 +159,7 @@ def test_denoise_keeps_the_tail_that_align_your_steps_would_keep(comfy, denoise,
 def test_a_tail_spends_less_and_its_measurement_is_of_the_whole(comfy):
     _, info = run(artifact="mnist.art.json", solver="heun", budget="nfe", count=9, denoise=0.4)
     assert info.startswith(
-        "mnist · heun · NFE 3 in the last 2 of 5 steps · sigma 1.49615 to 0 (ve) · distilled · as a whole: "
+        "mnist · heun · NFE 3 in the last 2 of 5 steps · sigma 2.27085 to 0 (ve) · refined · as a whole: "
     )
 
 

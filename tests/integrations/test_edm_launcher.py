@@ -68,7 +68,7 @@ def test_edm_draws_every_batch_on_the_grid(launch, tmp_path, budget):
         assert one["asked"] == [nodes[0], *(node for node in nodes[1:-1] for _ in range(2))]
         assert one["end"] == pytest.approx(80 * shrinking(nodes, 0.5, "heun"), rel=1e-12)
     first, second = said.splitlines()
-    assert first == "artc: mnist, heun, NFE 9: 5 steps, sigma = 80 to 0.337086 and 0"
+    assert first == "artc: mnist, heun, NFE 9: 5 steps, sigma = 80 to 0.716467 and 0"
     assert second == "artc: this network draws (1, 2, 2), and the schedule was compiled for (1, 32, 32)."
 
 
