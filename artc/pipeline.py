@@ -20,7 +20,7 @@ from artc.checkpoints.units import NOWHERE, Units
 from artc.evaluation.asking import ask_all, asked_facts, with_model_sigmas
 from artc.evaluation.endpoint import Teacher, as_evaluations, compare
 from artc.evaluation.selection import Grids, Noises, Schedules, for_solvers, select
-from artc.learning.local_error import LEAST_MEASURED, MEASURED, measure
+from artc.learning.local_error import measure
 from artc.learning.methods import Task, bake, find_method
 from artc.learning.objective import Energy, energy_of, gap, state_gain
 from artc.learning.reached import NODES, Reached, reach, reachable
@@ -80,7 +80,7 @@ def compile_steps(
     bank = yield from _stage("trajectories", walking)
     clock.lap("trajectories")
 
-    coordinate, parts = Coordinate(limits.sigma_min, limits.sigma_max), bank.split(request.trajectories // 4)
+    coordinate, parts = Coordinate(limits.sigma_min, limits.sigma_max), bank.split(request.held)
     training, held_out = (energy_of(part, coordinate) for part in parts)
     budgets = {(solver, nfe): steps_for(solver, nfe, info.cost) for solver in request.solvers for nfe in request.nfe}
     task = Task(
@@ -88,7 +88,7 @@ def compile_steps(
         seed=request.seed,
         steps=tuple(sorted(set(budgets.values()))),
         fields=fine.on,
-        latents=latents.first(len(latents) - request.trajectories // 4),
+        latents=latents.first(len(latents) - request.held),
         snapshots=ledger.within("training").snapshots,
     )
     learned = yield from _stage("training", ledger.once("training", find_method(request.method)(task)))
@@ -175,13 +175,12 @@ def _refine(
     Nodes are moved on the first noises of the bank. Those that the certificate is taken on are watched: nothing is
     fitted to them.
     """
-    info, held = probe.model.info, request.trajectories // 4
-    fitted = bank.part(slice(min(request.refine, request.trajectories - held)))
-    watched = bank.part(slice(-min(held, request.refine), None))
+    info = probe.model.info
+    fitted, watched = bank.part(slice(request.fitted)), bank.part(slice(-request.watched, None))
 
     more: Grids = {}
-    few = bank.latents.first(min(MEASURED, request.trajectories // LEAST_MEASURED))
-    if len(few) >= LEAST_MEASURED:
+    if request.measured:
+        few = bank.latents.first(request.measured)
         measuring = measure(fine.on, few, coordinate, [find_solver(name) for name in request.solvers])
         measured = yield from _stage("measuring", ledger.once("measuring", measuring))
         longest = {
@@ -211,7 +210,7 @@ def _refine(
     selected = yield from _stage("refining", selecting)
     if not request.model_sigmas:
         return selected.schedules, selected.refinements, {}
-    asked_of = bank.part(slice(min(request.asked, request.trajectories - held)))
+    asked_of = bank.part(slice(request.asked))
     asking = ask_all(probe.on, asked_of, watched, info, selected.schedules, ledger.within("asking"))
     asked = yield from _stage("asking", asking)
     return with_model_sigmas(selected.schedules, asked), selected.refinements, asked_facts(asked)

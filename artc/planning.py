@@ -10,7 +10,7 @@ from artc.artifact import nfe_of, steps_for
 from artc.errors import InputError
 from artc.evaluation.endpoint import Teacher
 from artc.learning import asking, matching
-from artc.learning.local_error import LEAST_MEASURED, MEASURED, measuring_calls
+from artc.learning.local_error import measuring_calls
 from artc.learning.reached import reachable, reaching_calls
 from artc.request import Request
 from artc.sampling.grids import GRIDS
@@ -31,31 +31,25 @@ def stage_calls(request: Request, baselines: int) -> dict[str, int]:
     if request.method == "paper":
         raise InputError("How many calls the method of the papers takes is not known before.")
     cost, every = request.cost, len(request.solvers) * sum(request.nfe)
-    schedules = [
-        (solver, steps_for(solver, nfe, request.cost), nfe) for solver in request.solvers for nfe in request.nfe
-    ]
+    schedules = [(solver, steps_for(solver, nfe, cost), nfe) for solver in request.solvers for nfe in request.nfe]
     teacher = Teacher(steps=request.teacher_steps)
     checked = every * (1 + request.model_sigmas + baselines)
     calls = {"trajectories": request.trajectories * request.nodes * cost}
     if request.refine:
-        held = request.trajectories // 4
-        watched, fitted = min(held, request.refine), min(request.trajectories - held, request.refine)
-        few = min(MEASURED, request.trajectories // LEAST_MEASURED)
-        measured = few >= LEAST_MEASURED
+        watched, few = request.watched, request.measured
         longest = {name: max(steps for by, steps, _ in schedules if by == name) for name in request.solvers}
-        if measured:
+        if few:
             calls["measuring"] = few * measuring_calls([find_solver(name) for name in request.solvers]) * cost
             if reachable(longest):
                 calls["reaching"] = reaching_calls(longest, few) * cost
         # The learned grid, those made for the solver, and those made by hand.
-        made = measured * (every + len(reachable(longest)) * sum(request.nfe))
+        made = (few > 0) * (every + len(reachable(longest)) * sum(request.nfe))
         calls["comparing"] = watched * ((1 + baselines) * every + made)
         moved = [(steps, nfe) for _, steps, nfe in schedules if steps > 1]
-        walks = [(fitted * matching.most_walks(steps, request.trials) + watched) * nfe for steps, nfe in moved]
+        walks = [(request.fitted * matching.most_walks(steps, request.trials) + watched) * nfe for steps, nfe in moved]
         calls["refining"] = sum(walks) if request.trials else 0
     if request.model_sigmas:
-        fitted = min(request.asked, request.trajectories - held)
-        walks = [(fitted * asking.most_walks(steps) + 2 * watched) * nfe for _, steps, nfe in schedules if steps > 1]
+        walks = [(request.asked * asking.most_walks(steps) + 2 * watched) * nfe for steps, nfe in moved]
         calls["asking"] = sum(walks)
     calls["checking"] = request.checks * (nfe_of(teacher.solver, teacher.steps, cost) + checked)
     return calls

@@ -37,7 +37,7 @@ def provenance(
             "nfe": list(request.nfe),
             "solvers": list(request.solvers),
             "trajectories": request.trajectories,
-            "held_out": request.trajectories // 4,
+            "held_out": request.held,
             "nodes": request.nodes,
             "checks": request.checks,
             "teacher_steps": request.teacher_steps,

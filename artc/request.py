@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from artc.arguments import whole
 from artc.artifact import BUDGETS, steps_for
 from artc.errors import BudgetError, InputError, UnknownNameError
+from artc.learning.local_error import LEAST_MEASURED, MEASURED
 from artc.learning.methods import find_method
 from artc.learning.objective import CELLS
 from artc.sampling.solvers import find_solver
@@ -118,9 +119,30 @@ class Request:
         return 1 if self.guidance is None else 2
 
     @property
+    def held(self) -> int:
+        """Noises of the bank, the last of it, that nothing is learned from or fitted to."""
+        return self.trajectories // 4
+
+    @property
+    def watched(self) -> int:
+        """Those of them on which grids are compared."""
+        return min(self.refine, self.held)
+
+    @property
+    def fitted(self) -> int:
+        """Noises that nodes are moved on."""
+        return min(self.refine, self.trajectories - self.held)
+
+    @property
     def asked(self) -> int:
         """Noises that model sigmas are fitted to: of fewer they make up for what these few miss, and no others."""
-        return 2 * self.refine
+        return min(2 * self.refine, self.trajectories - self.held)
+
+    @property
+    def measured(self) -> int:
+        """Noises that the errors of a solver's steps are measured on; 0 where they would be too few to say much."""
+        count = min(MEASURED, self.trajectories // LEAST_MEASURED)
+        return count if count >= LEAST_MEASURED else 0
 
     @property
     def bank_seed(self) -> int:

@@ -14,14 +14,11 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from artc.artifact import BUDGETS
 from artc.models.score_model import Fields, Latents
 from artc.progress import Progress
-from artc.sampling.reaching import Path, first_row, next_row
+from artc.sampling.reaching import Path, first_row, next_row, path_through
 from artc.sampling.solvers import SOLVERS, find_solver
-from artc.sampling.trajectories import walk
 
 NODES = 64
 """Intervals of the fine path, the last of them to 0."""
@@ -77,14 +74,7 @@ def reach(
     wanted = reachable(steps)
     done, total = 0, len(levels) + sum(wanted.values())
     yield Progress(done=done, total=total)
-    batches = []
-    for some in latents.split():
-        start = some.noise * levels[0]
-        visits = walk(fields(some.labels), start, levels, SOLVERS["dpmpp_2m"])
-        batches.append([start, *(visit.x for visit in visits)])
-    path = Path(
-        levels=tuple(levels), latents=latents, states=tuple(torch.cat(parts) for parts in zip(*batches, strict=True))
-    )
+    path = path_through(fields, latents, levels, SOLVERS["dpmpp_2m"])
     done += len(levels)
     found = {}
     for name, most in wanted.items():

@@ -20,7 +20,6 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from artc.artifact import BUDGETS, ModelInfo
@@ -28,9 +27,8 @@ from artc.errors import BudgetError
 from artc.models.domains import FLOW_TOP, unscaled, unscaled_sigma
 from artc.models.score_model import Fields, Latents, Probe, ScoreModel
 from artc.sampling.grids import edm_free
-from artc.sampling.reaching import Path, Row, first_row, next_row
+from artc.sampling.reaching import Path, Row, first_row, next_row, path_through
 from artc.sampling.solvers import find_solver
-from artc.sampling.trajectories import walk
 
 from .peer import Finder, Found, check, finished
 
@@ -97,10 +95,4 @@ def candidates(info: ModelInfo, intervals: int) -> NDArray[np.float64]:
 
 def walked(fields: Fields, latents: Latents, levels: NDArray[np.float64]) -> Path:
     """The teacher: Euler through all nodes."""
-    nodes = levels.tolist()
-    batches = [
-        [some.noise * nodes[0], *(visit.x for visit in walk(fields(some.labels), some.noise * nodes[0], nodes, EULER))]
-        for some in latents.split()
-    ]
-    states = tuple(torch.cat(parts) for parts in zip(*batches, strict=True))
-    return Path(levels=tuple(nodes), latents=latents, states=states)
+    return path_through(fields, latents, levels.tolist(), EULER)

@@ -17,6 +17,7 @@ the plain way to have multistep solvers in it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +26,7 @@ from torch import Tensor
 from artc.models.score_model import Field, Fields, Latents
 from artc.sampling.solvers import Memory, Solver
 from artc.sampling.solvers.solver import Level
+from artc.sampling.trajectories import walk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,16 @@ class Path:
     levels: tuple[float, ...]
     latents: Latents
     states: tuple[Tensor, ...]
+
+
+def path_through(fields: Fields, latents: Latents, levels: Sequence[float], solver: Solver) -> Path:
+    """The path that a solver walks through all of these nodes."""
+    batches = []
+    for some in latents.split():
+        start = some.noise * levels[0]
+        batches.append([start, *(visit.x for visit in walk(fields(some.labels), start, levels, solver))])
+    states = tuple(torch.cat(parts) for parts in zip(*batches, strict=True))
+    return Path(levels=tuple(levels), latents=latents, states=states)
 
 
 def first_row(path: Path) -> Row:
