@@ -19,6 +19,7 @@ from ..asking import shown_levels
 from ..fitting import check_fit
 from . import choosing, describing, folders
 from .models import host_model
+from .widgets import COUNT, Widgets, explained
 
 WRAPPER = "model_function_wrapper"
 """What ComfyUI calls the function among a model's options."""
@@ -51,16 +52,14 @@ class ArtModelSigmas:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The inputs, as ComfyUI asks for them each time it lists the nodes or checks a prompt."""
-        widgets: dict[str, tuple[Any, dict[str, Any]]] = {
+        widgets: Widgets = {
             "model": ("MODEL", {}),
             "artifact": (folders.artifact_names(), {}),
             "solver": (list(choosing.SOLVERS), {"default": choosing.AUTO}),
             "budget": (list(choosing.BUDGET_KINDS), {"default": choosing.STEPS}),
-            "count": ("INT", {"default": 8, "min": 1, "max": 10000}),
+            "count": ("INT", COUNT),
         }
-        return {
-            "required": {name: (kind, {**more, "tooltip": TOOLTIPS[name]}) for name, (kind, more) in widgets.items()}
-        }
+        return {"required": explained(widgets, TOOLTIPS)}
 
     @classmethod
     def IS_CHANGED(cls, artifact: str | None, **_: Any) -> str | float:

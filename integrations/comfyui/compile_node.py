@@ -20,6 +20,7 @@ from .compiling import compile_model, precision, shift_of
 from .jobs import SOLVERS, Job, budgets, planned
 from .saving import checked_name, save
 from .watching import Watched
+from .widgets import Widgets, explained
 
 LOG = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class ArtCompile:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The inputs, as ComfyUI asks for them each time it lists the nodes or checks a prompt."""
         wired = {"model": "MODEL", "positive": "CONDITIONING", "negative": "CONDITIONING", "latent_image": "LATENT"}
-        widgets: dict[str, tuple[Any, dict[str, Any]]] = {
+        widgets: Widgets = {
             **{name: (kind, {}) for name, kind in wired.items()},
             "cfg": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 100.0, "step": 0.1, "round": 0.01}),
             "solver": (list(SOLVERS), {"default": SOLVERS[0]}),
@@ -81,8 +82,7 @@ class ArtCompile:
             "compile_seed": ("INT", {"default": 0, "min": 0, "max": 2**32 - 1}),
             "name": ("STRING", {"default": "my model"}),
         }
-        required = {name: (kind, {**more, "tooltip": TOOLTIPS[name]}) for name, (kind, more) in widgets.items()}
-        return {"required": required}
+        return {"required": explained(widgets, TOOLTIPS)}
 
     @classmethod
     def VALIDATE_INPUTS(cls, nfe: str | None) -> bool | str:

@@ -15,6 +15,7 @@ from ..fitting import check_domain
 from ..policy import policy_sampler
 from . import choosing, folders
 from .models import host_model
+from .widgets import COUNT, Widgets, explained
 
 TOOLTIPS = {
     "artifact": f"A file in models/{folders.KEY} that has a policy: mine.art.json with mine.art.onnx beside it.",
@@ -43,15 +44,13 @@ class ArtPolicySampler:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The inputs, as ComfyUI asks for them each time it lists the nodes or checks a prompt."""
-        widgets: dict[str, tuple[Any, dict[str, Any]]] = {
+        widgets: Widgets = {
             "artifact": (folders.artifact_names(), {}),
             "solver": (list(BUDGETS), {"default": "heun"}),
             "budget": (list(choosing.BUDGET_KINDS), {"default": choosing.STEPS}),
-            "count": ("INT", {"default": 8, "min": 1, "max": 10000}),
+            "count": ("INT", COUNT),
         }
-        return {
-            "required": {name: (kind, {**more, "tooltip": TOOLTIPS[name]}) for name, (kind, more) in widgets.items()}
-        }
+        return {"required": explained(widgets, TOOLTIPS)}
 
     @classmethod
     def IS_CHANGED(cls, artifact: str | None, **_: Any) -> str | float:

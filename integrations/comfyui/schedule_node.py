@@ -15,6 +15,7 @@ from artc.errors import InputError
 from ..fitting import check_fit, tail
 from . import choosing, describing, folders, lent
 from .models import host_model
+from .widgets import COUNT, Widgets, explained
 
 TOOLTIPS = {
     "artifact": f"A file in models/{folders.KEY}. Press R to see files that are new there.",
@@ -66,18 +67,18 @@ class ArtSchedule:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The inputs, as ComfyUI asks for them each time it lists the nodes or checks a prompt."""
-        whole, part = {"default": 8, "min": 1, "max": 10000}, {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.01}
+        part = {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.01}
         # Choices are lists: ComfyUI holds a value against nothing else.
-        widgets: dict[str, tuple[Any, dict[str, Any]]] = {
+        widgets: Widgets = {
             "artifact": (folders.artifact_names(), {}),
             "solver": (list(choosing.SOLVERS), {"default": choosing.AUTO}),
             "budget": (list(choosing.BUDGET_KINDS), {"default": choosing.STEPS}),
-            "count": ("INT", whole),
+            "count": ("INT", COUNT),
             "missing": (list(choosing.MISSING), {"default": choosing.EXACT}),
             "denoise": ("FLOAT", part),
         }
         return {
-            "required": {name: (kind, {**more, "tooltip": TOOLTIPS[name]}) for name, (kind, more) in widgets.items()},
+            "required": explained(widgets, TOOLTIPS),
             "optional": {"model": ("MODEL", {"tooltip": TOOLTIPS["model"]})},
         }
 
