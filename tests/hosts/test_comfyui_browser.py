@@ -146,7 +146,8 @@ def test_the_example_runs_at_a_click_and_the_node_says_what_it_did(page, comfyui
     assert sizes == [512]
     shown = page.evaluate("document.body.innerText")
     spent = f"NFE {example.steps} in {example.steps} steps"
-    assert f"toy · dpmpp_2m · {spent} · sigma 14.61 to 0 (ve) · distilled · endpoint_rms " in shown
+    origin = example.artifact.schedules[0].origin
+    assert f"toy · dpmpp_2m · {spent} · sigma 14.61 to 0 (ve) · {origin} · endpoint_rms " in shown
     assert f"digest    {example.artifact.digest}" in shown
     assert page.evaluate(CRIES) == []
     assert page.thrown == []
