@@ -1,0 +1,143 @@
+"""Frechet distance of the samples on artc's grids and on those of other methods, seed by seed.
+
+    python -m tests.benchmarks.peer_frechet --model mnist --data mnist.npz
+
+The grids are those that `peers` left in its cells: nothing is learned here. Features are those of the embedded
+classifier of the data, the reference is all of its training images, and the grids of a seed start from the same noises,
+so that two of them are compared seed by seed. It is 100 million denoiser calls: minutes on a GPU and days on two cores,
+where `--samples` asks for fewer. Each cell is kept in `--cells` as soon as it is measured, and the same command goes on
+from there; `--minutes` begins no cell after so long. `python -m tests.benchmarks.results_page` makes the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from artc.evaluation.classifier import CLASSIFIERS, feature_moments, find_judge, load_classifier
+from artc.evaluation.endpoint import Teacher
+from artc.evaluation.frechet import frechet
+from artc.models.cards import card
+from artc.models.checksums import sha256_of
+from artc.models.registry import find
+from artc.models.score_model import Probe
+from artc.sampling.solvers import find_solver
+from artc.sampling.trajectories import sample
+from artc.training.datasets import DATASETS
+
+from .cells import append_cell, key_of, read_cells
+from .peers import OURS, PLANNED, SOLVER_NAMES, WITH_MODEL_SIGMAS, budgets
+from .record import RESULTS
+
+SAMPLES, SEEDS, NOISE = 10_000, (0, 1, 2), 20_261_122
+METHODS = (OURS, WITH_MODEL_SIGMAS, *PLANNED)
+TEACHER, TEACHER_STEPS, TEST = "teacher", 64, "test images"
+
+
+class Study:
+    """One model, what its samples are held against, and the cells that are known."""
+
+    def __init__(self, name: str, data: Path, cells: Path, samples: int, device: str, batch: int) -> None:
+        self.name, self.path, self.samples = name, cells, samples
+        self.model = replace(find(name).load(torch.device(device)), batch=batch)
+        self.probe = Probe(self.model)
+        self.classifier = load_classifier(name, device)
+        self.facts = {
+            "weights": self.model.info.sha256,
+            "classifier": card(find_judge(name).name)["sha256"],
+            "data": sha256_of(data),
+            "noise": NOISE,
+        }
+        self.reference = feature_moments(self.classifier, DATASETS[name].images(data, "train"))
+        self.test = DATASETS[name].images(data, "test")
+        self.known = read_cells(cells)
+        self.walks = {cell["walk"]: cell["frechet"] for cell in self.known.values()}
+        """Distances by what they depend on: methods that find the same grid have the same samples."""
+
+    def run(self, grids: Sequence[dict[str, Any]], seed: int) -> Iterator[dict[str, Any]]:
+        """Measure what is not known of a seed, yielding every new cell: what a distance can be, and then the grids."""
+        teacher = Teacher(steps=TEACHER_STEPS)
+        fine = {"solver": teacher.solver, "nfe": teacher.calls, "sigmas": teacher.sigmas(self.model.info)}
+        for grid in ({"method": TEST}, {"method": TEACHER, **fine}, *grids):
+            walked = {name: grid.get(name) for name in ("solver", "sigmas", "model_sigmas")}
+            samples = min(self.samples, len(self.test)) if grid["method"] == TEST else self.samples
+            walk = key_of(kind="walk", seed=seed, samples=samples, **walked, **self.facts)
+            where = {name: grid.get(name) for name in ("method", "solver", "nfe")}
+            key = key_of(kind="peer-frechet", walk=walk, **where)
+            if key in self.known:
+                continue
+            began, cell = time.perf_counter(), {"key": key, "walk": walk, "model": self.name, **where, "seed": seed}
+            if walk not in self.walks:
+                images = self._test(seed, samples) if grid["method"] == TEST else self._drawn(grid, seed)
+                self.walks[walk] = frechet(feature_moments(self.classifier, images), self.reference)
+            took = {"seconds": round(time.perf_counter() - began, 1), "device": str(self.model.device)}
+            self.known[key] = {**cell, "samples": samples, "frechet": self.walks[walk], **took}
+            append_cell(self.path, self.known[key])
+            yield self.known[key]
+
+    def _test(self, seed: int, samples: int) -> Tensor:
+        """As many of the test images, others for each seed."""
+        order = torch.randperm(len(self.test), generator=torch.Generator().manual_seed(seed))
+        return self.test[order[:samples]]
+
+    def _drawn(self, grid: dict[str, Any], seed: int) -> Tensor:
+        """Samples of a grid, whose calls are counted."""
+        before, latents = self.probe.calls, self.model.latents(self.samples, NOISE + seed)
+        drawn = sample(
+            self.probe.on,
+            latents,
+            grid["sigmas"],
+            find_solver(grid["solver"]),
+            model_sigmas=grid.get("model_sigmas"),
+        )
+        counted = (self.probe.calls - before) / self.samples
+        if counted != grid["nfe"]:
+            raise SystemExit(f"{grid['solver']} made {counted} calls for an NFE of {grid['nfe']}.")
+        return drawn
+
+
+def grids_of(cells: Path, model: str, solvers: Sequence[str], nfes: Sequence[int]) -> list[dict[str, Any]]:
+    """What `peers` found for a model, budget by budget; of two cells for the same the later counts."""
+    found = {
+        (cell["nfe"], cell["solver"], cell["method"]): cell
+        for cell in read_cells(cells).values()
+        if cell["model"] == model
+    }
+    wanted = [(nfe, solver, method) for nfe in nfes for solver in solvers for method in METHODS]
+    return [found[key] for key in wanted if key in found]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Frechet distance on the grids of artc and of others, cell by cell.")
+    parser.add_argument("--model", choices=sorted(CLASSIFIERS), required=True)
+    parser.add_argument("--data", type=Path, required=True, help="npz of its images")
+    parser.add_argument("--grids", type=Path, default=RESULTS / "peers.jsonl", help="the cells that `peers` left")
+    parser.add_argument("--cells", type=Path, default=RESULTS / "peer_frechet.jsonl", help="where cells are kept")
+    parser.add_argument("--solver", default=",".join(SOLVER_NAMES))
+    parser.add_argument("--nfe", type=budgets, default=budgets("3-10"), help="such as 3-10 or 3,5,7")
+    parser.add_argument("--samples", type=int, default=SAMPLES)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no cell after so long")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=64, help="samples walked at once; some thousand on a GPU")
+    options = parser.parse_args()
+    ending = time.monotonic() + 60 * options.minutes
+    study = Study(options.model, options.data, options.cells, options.samples, options.device, options.batch)
+    grids = grids_of(options.grids, options.model, options.solver.split(","), options.nfe)
+    for seed in options.seeds:
+        for cell in study.run(grids, seed):
+            facts = f"{cell['solver'] or '':9} {cell['nfe'] or '':3}  {cell['method']:18}"
+            print(f"{options.model:8} seed {seed}  {facts} {cell['frechet']:9.3f} {cell['seconds']:6.1f} s", flush=True)
+            if time.monotonic() >= ending:
+                return
+
+
+if __name__ == "__main__":
+    main()
