@@ -60,8 +60,8 @@ def test_budgets():
     assert spendable("euler", budgets("3-5")) == [3, 4, 5]
 
 
-def line(method, error, *, model="m", nfe=3, calls=10):
-    facts = {"model": model, "solver": "euler", "nfe": nfe, "noises": 8, "teacher_steps": 6}
+def line(method, error, *, model="m", nfe=3, calls=10, seed=0):
+    facts = {"model": model, "solver": "euler", "nfe": nfe, "noises": 8, "teacher_steps": 6, "seed": seed}
     return {**facts, "method": method, "error": error, "stderr": 0.01, "calls": calls, "seconds": 2.0}
 
 
@@ -98,3 +98,13 @@ def test_the_page_says_what_its_cells_say():
     assert [OURS, "20 calls, 2.0 s"] in rows
     assert [LEARNED[1], "-"] in rows
     assert "9.0000" not in page
+
+
+def test_several_seeds_are_told_apart():
+    other = [line(name, 0.5, seed=1) for name in PLANNED] + [line(OURS, 0.6, seed=1)]
+    page = results_page.page([*LINES, *other])
+    assert "| artc | `m` | 1 | 0.500 | 1.200 | 70.7% |" in page  # sd of 0.2 and 0.6 over their mean
+    alone = results_page.page(LINES)
+    assert "## Seeds" not in alone
+    best = [text for text in page.splitlines() if text.startswith(f"| {OURS} | the best of")]
+    assert best == [text for text in alone.splitlines() if text.startswith(f"| {OURS} | the best of")]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,9 @@ def best_of_all(model: ScoreModel, solver: str, steps: int, noises: Noises) -> t
     return drain(search).sigmas
 
 
-def compared(name: str) -> list[dict[str, Any]]:
+def compared(name: str, device: str) -> list[dict[str, Any]]:
     """One model: for each solver and number of steps the two errors."""
-    model = find(name).load(torch.device("cpu"))
+    model = find(name).load(torch.device(device))
     probe, teacher = Probe(model), Teacher(steps=TEACHER_STEPS)
     searched, judged = model.latents(MATCHED, SEARCH_SEED), model.latents(JUDGED, NOISE)
     noises = Noises(latents=searched, ends=teacher.endpoints(probe.on, searched, model.info))
@@ -93,9 +94,9 @@ def compared(name: str) -> list[dict[str, Any]]:
     return results
 
 
-def run(models: tuple[str, ...] = ("mnist",)) -> None:
+def run(models: Sequence[str] = ("mnist",), device: str = "cpu") -> None:
     """Compare on each model, print and record."""
-    results = [result for name in models for result in compared(name)]
+    results = [result for name in models for result in compared(name, device)]
     rows = [
         (
             *(str(result[key]) for key in ("model", "solver", "steps", "nfe")),
@@ -112,7 +113,9 @@ def run(models: tuple[str, ...] = ("mnist",)) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compiled grids beside the best that there are.")
     parser.add_argument("--model", nargs="+", default=["mnist"], help="registered models")
-    run(tuple(parser.parse_args().model))
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    run(options.model, options.device)
 
 
 if __name__ == "__main__":

@@ -33,10 +33,12 @@ from artc.sampling.trajectories import sample
 from artc.training.datasets import DATASETS
 
 from .cells import append_cell, key_of, read_cells
-from .peers import OURS, PLANNED, SOLVER_NAMES, WITH_MODEL_SIGMAS, budgets
+from .peers import CELLS as GRIDS
+from .peers import NFES, OURS, PLANNED, SOLVER_NAMES, WITH_MODEL_SIGMAS, budgets
 from .record import RESULTS
 
 SAMPLES, SEEDS, NOISE = 10_000, (0, 1, 2), 20_261_122
+CELLS = RESULTS / "peer_frechet.jsonl"
 METHODS = (OURS, WITH_MODEL_SIGMAS, *PLANNED)
 TEACHER, TEACHER_STEPS, TEST = "teacher", 64, "test images"
 
@@ -114,14 +116,24 @@ def grids_of(cells: Path, model: str, solvers: Sequence[str], nfes: Sequence[int
     return [found[key] for key in wanted if key in found]
 
 
+def measure(study: Study, grids: Sequence[dict[str, Any]], seeds: Sequence[int], ending: float = float("inf")) -> None:
+    """Measure what is not known yet of these seeds, a line for each new cell; none is begun after `ending`."""
+    for seed in seeds:
+        for cell in study.run(grids, seed):
+            where = f"{study.name:8} seed {seed}  {cell['solver'] or '':9} {cell['nfe'] or '':3}  {cell['method']:18}"
+            print(f"{where} {cell['frechet']:9.3f} {cell['seconds']:6.1f} s", flush=True)
+            if time.monotonic() >= ending:
+                return
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Frechet distance on the grids of artc and of others, cell by cell.")
     parser.add_argument("--model", choices=sorted(CLASSIFIERS), required=True)
     parser.add_argument("--data", type=Path, required=True, help="npz of its images")
-    parser.add_argument("--grids", type=Path, default=RESULTS / "peers.jsonl", help="the cells that `peers` left")
-    parser.add_argument("--cells", type=Path, default=RESULTS / "peer_frechet.jsonl", help="where cells are kept")
+    parser.add_argument("--grids", type=Path, default=GRIDS, help="the cells that `peers` left")
+    parser.add_argument("--cells", type=Path, default=CELLS, help="where cells are kept")
     parser.add_argument("--solver", default=",".join(SOLVER_NAMES))
-    parser.add_argument("--nfe", type=budgets, default=budgets("3-10"), help="such as 3-10 or 3,5,7")
+    parser.add_argument("--nfe", type=budgets, default=NFES, help="such as 3-10 or 3,5,7")
     parser.add_argument("--samples", type=int, default=SAMPLES)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no cell after so long")
@@ -131,12 +143,7 @@ def main() -> None:
     ending = time.monotonic() + 60 * options.minutes
     study = Study(options.model, options.data, options.cells, options.samples, options.device, options.batch)
     grids = grids_of(options.grids, options.model, options.solver.split(","), options.nfe)
-    for seed in options.seeds:
-        for cell in study.run(grids, seed):
-            facts = f"{cell['solver'] or '':9} {cell['nfe'] or '':3}  {cell['method']:18}"
-            print(f"{options.model:8} seed {seed}  {facts} {cell['frechet']:9.3f} {cell['seconds']:6.1f} s", flush=True)
-            if time.monotonic() >= ending:
-                return
+    measure(study, grids, options.seeds, ending)
 
 
 if __name__ == "__main__":

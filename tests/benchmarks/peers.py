@@ -34,7 +34,7 @@ from artc.models.score_model import Probe
 from artc.peers import PEERS, Finder, Found, gits
 from artc.request import EFFORTS
 from artc.sampling.grids import grid_for
-from artc.sampling.solvers import SOLVERS, find_solver
+from artc.sampling.solvers import find_solver
 from artc.sampling.trajectories import sample
 
 from .cells import append_cell, key_of, read_cells
@@ -46,6 +46,8 @@ OURS, WITH_MODEL_SIGMAS = "artc", "artc-model-sigmas"
 LEARNED = ("ld3", "ld3-shifted")
 PLANNED = tuple(name for name in PEERS if name not in LEARNED)
 NOISE, SEED = 20_261_124, 0
+NFES = tuple(range(3, 11))
+CELLS = RESULTS / "peers.jsonl"
 REVISIONS = {"gits": gits.TEACHER.name}
 """What else the cells of a method depend on: changed when the method is, so that its cells are measured again."""
 
@@ -69,8 +71,9 @@ class Study:
         device: str,
         settings: Settings | None = None,
         effort: str = "default",
+        seed: int = SEED,
     ) -> None:
-        self.name, self.cells, self.version, self.effort = name, cells, version, effort
+        self.name, self.cells, self.version, self.effort, self.seed = name, cells, version, effort, seed
         self.settings = settings or Settings()
         self.model = find(name).load(torch.device(device))
         self.probe = Probe(self.model)
@@ -97,7 +100,7 @@ class Study:
             weights=self.model.info.sha256,
             noises=[self.settings.noises, NOISE],
             teacher=self.settings.teacher_steps,
-            seed=SEED,
+            seed=self.seed,
             method=method,
             solver=solver,
             nfe=nfe,
@@ -118,13 +121,15 @@ class Study:
         if method in HAND_MADE:
             return Found(sigmas=tuple(grid_for(method, steps, self.model.info).tolist()), calls=0, seconds=0.0)
         if method not in self._finders:
-            self._finders[method] = PEERS[method](self.model, SEED)
+            self._finders[method] = PEERS[method](self.model, self.seed)
         return self._finders[method](solver, steps)
 
     def _compiled(self, solver: str, nfes: Sequence[int], missing: Sequence[int]) -> Iterator[dict[str, Any]]:
         """One compilation for all budgets of a solver."""
         began = time.perf_counter()
-        artifact = artc.compile(self.model, nfe=nfes, solver=solver, seed=SEED, effort=self.effort, model_sigmas=True)
+        artifact = artc.compile(
+            self.model, nfe=nfes, solver=solver, seed=self.seed, effort=self.effort, model_sigmas=True
+        )
         spent = {"calls": artifact.provenance.score_evals, "seconds": time.perf_counter() - began}
         for schedule in artifact.schedules:
             if schedule.nfe not in missing:
@@ -157,6 +162,7 @@ class Study:
             "model_sigmas": None if found.model_sigmas is None else list(found.model_sigmas),
             "noises": self.settings.noises,
             "teacher_steps": self.settings.teacher_steps,
+            "seed": self.seed,
             "version": self.version if method in (OURS, WITH_MODEL_SIGMAS) else REVISIONS.get(method, ""),
             "torch": torch.__version__.split("+")[0],
             "device": str(self.model.device),
@@ -187,29 +193,33 @@ def budgets(text: str) -> list[int]:
     return found
 
 
+def measure(study: Study, methods: Sequence[str], solvers: Sequence[str], nfes: Sequence[int]) -> None:
+    """Measure what is not known yet of a model, a line for each new cell."""
+    for solver in solvers:
+        for cell in study.run(methods, solver, spendable(find_solver(solver).name, nfes)):
+            where = f"{study.name:12} seed {study.seed}  {solver:9} {cell['nfe']:3}  {cell['method']:18}"
+            print(f"{where} {cell['error']:.4f}  {cell['calls']:9,} calls {cell['seconds']:7.1f} s", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="artc beside other methods, cell by cell.")
     parser.add_argument("--model", nargs="+", default=["mnist"], help="registered models")
-    parser.add_argument("--solver", default=",".join(name for name in SOLVER_NAMES if name in SOLVERS))
-    parser.add_argument("--nfe", type=budgets, default=budgets("3-10"), help="such as 3-10 or 3,5,7")
+    parser.add_argument("--solver", default=",".join(SOLVER_NAMES))
+    parser.add_argument("--nfe", type=budgets, default=NFES, help="such as 3-10 or 3,5,7")
     parser.add_argument("--ld3", action="store_true", help="also LD3, a training for each cell")
     parser.add_argument("--methods", help="only these, with commas between")
-    parser.add_argument("--cells", type=Path, default=RESULTS / "peers.jsonl", help="where finished cells are kept")
+    parser.add_argument("--cells", type=Path, default=CELLS, help="where finished cells are kept")
     parser.add_argument("--version", default=artc.__version__, help="of artc's own method, to measure it again")
     parser.add_argument("--effort", choices=EFFORTS, default="default", help="what artc's own method may spend")
+    parser.add_argument("--seed", type=int, default=SEED, help="of what methods learn from; the noises stay the same")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     methods = options.methods.split(",") if options.methods else [*HAND_MADE, *PLANNED, OURS]
     methods += LEARNED if options.ld3 else ()
     for name in options.model:
-        study = Study(name, options.cells, options.version, options.device, effort=options.effort)
-        for solver in options.solver.split(","):
-            for cell in study.run(methods, solver, spendable(find_solver(solver).name, options.nfe)):
-                facts = f"{cell['calls']:9,} calls {cell['seconds']:7.1f} s"
-                print(
-                    f"{name:12} {solver:9} {cell['nfe']:3}  {cell['method']:18} {cell['error']:.4f}  {facts}",
-                    flush=True,
-                )
+        effort, seed = options.effort, options.seed
+        study = Study(name, options.cells, options.version, options.device, effort=effort, seed=seed)
+        measure(study, methods, options.solver.split(","), options.nfe)
 
 
 if __name__ == "__main__":

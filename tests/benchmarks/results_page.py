@@ -8,15 +8,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import geometric_mean, median
+from statistics import geometric_mean, mean, median, stdev
 from typing import Any
 
 from artc.peers import PEERS
 
 from .cells import read_cells
-from .peers import HAND_MADE, LEARNED, OURS, PLANNED, WITH_MODEL_SIGMAS
+from .frechet_tables import frechet_section
+from .peer_frechet import CELLS as FRECHET
+from .peers import CELLS, HAND_MADE, LEARNED, OURS, PLANNED, SEED, WITH_MODEL_SIGMAS
 from .readme import markdown
-from .record import RESULTS
 
 PAGE = Path(__file__).with_name("RESULTS.md")
 ORDER = (OURS, WITH_MODEL_SIGMAS, *PEERS, *HAND_MADE)
@@ -36,12 +37,19 @@ that no method saw; lower is better, the lowest of each row is bold. Each method
 what it does and where it differs from what was published. `artc` is what `artc.compile` makes, asked for a solver and
 its budgets; `artc-model-sigmas` the same where it also says what to show the network. {cells} cells.
 
-`python -m tests.benchmarks.peers` measured them, and `python -m tests.benchmarks.results_page` wrote this page."""
+`python -m tests.benchmarks.peers` measured them, seed {seed} where nothing else is said, and
+`python -m tests.benchmarks.results_page` wrote this page."""
 
 RATIOS = """## Ratios
 
 The error of artc over that of another method at the same model, solver and calls: below 1 artc ends nearer. Geometric
 means over all cells in which both are known; and in how many of them artc is further by more than {worse:.0%}."""
+
+SEEDS = """## Seeds
+
+The seed is that of the noises a method learns from; those it is judged on stay the same. Our error over that of the
+best of {peers}, geometric mean over the cells that are known for every seed; and the standard deviation of our error
+over the seeds in parts of its mean, median over the cells."""
 
 COSTS = """## What finding a grid takes
 
@@ -51,26 +59,31 @@ Cell = Mapping[str, Any]
 Cells = Mapping[tuple[str, str, int], Mapping[str, Cell]]
 
 
-def sorted_out(lines: Iterable[Cell]) -> Cells:
-    """The cells by model, solver and NFE, and then by method; of two for the same the later counts."""
+def sorted_out(lines: Iterable[Cell], seed: int = SEED) -> Cells:
+    """The cells of a seed by model, solver and NFE, then by method; of two for the same the later counts."""
     found: dict[tuple[str, str, int], dict[str, Cell]] = {}
     for cell in lines:
+        if cell["seed"] != seed:
+            continue
         found.setdefault((cell["model"], cell["solver"], cell["nfe"]), {})[cell["method"]] = cell
     return dict(sorted(found.items(), key=lambda item: item[0]))
 
 
-def page(lines: Sequence[Cell]) -> str:
-    """The whole page."""
+def page(lines: Sequence[Cell], distances: Sequence[Cell] = ()) -> str:
+    """The whole page, of the cells of `peers` and of `peer_frechet`."""
     cells = sorted_out(lines)
     several = {name: " and ".join(sorted({str(cell[name]) for cell in lines})) for name in ("teacher_steps", "noises")}
-    parts = [HEAD.format(cells=sum(map(len, cells.values())), **several)]
+    parts = [HEAD.format(cells=sum(map(len, cells.values())), seed=SEED, **several)]
     parts += [RATIOS.format(worse=WORSE - 1), ratio_table(cells)]
+    if any(cell["seed"] != SEED for cell in lines):
+        parts += [SEEDS.format(peers=", ".join(PLANNED)), seed_table(lines)]
     for model in dict.fromkeys(key[0] for key in cells):
         parts.append(f"## `{model}`")
         for solver in dict.fromkeys(key[1] for key in cells if key[0] == model):
             some = {key: row for key, row in cells.items() if key[:2] == (model, solver)}
             parts += [f"**{solver}**", error_table(some)]
-    return "\n\n".join([*parts, COSTS, cost_table(cells)]) + "\n"
+    parts += [COSTS, cost_table(cells)]
+    return "\n\n".join(filter(None, [*parts, frechet_section(distances)])) + "\n"
 
 
 def error_table(cells: Cells) -> str:
@@ -132,6 +145,28 @@ def ratio_table(cells: Cells) -> str:
     return markdown(columns, rows)
 
 
+def seed_table(lines: Sequence[Cell]) -> str:
+    """A row for each of ours and each model with several seeds: the ratios to the best peer, seed by seed."""
+    seeds = sorted({cell["seed"] for cell in lines})
+    several = {seed: sorted_out(lines, seed) for seed in seeds}
+    rows = []
+    for ours in (OURS, WITH_MODEL_SIGMAS):
+        for model in dict.fromkeys(key[0] for key in several[SEED]):
+            known = [
+                {key for key, row in several[seed].items() if key[0] == model and {ours, *PLANNED} <= row.keys()}
+                for seed in seeds
+            ]
+            both = sorted(set.intersection(*known))
+            if not both:
+                continue
+            means = [geometric_mean(ratios({key: several[seed][key] for key in both}, ours, PLANNED)) for seed in seeds]
+            errors = [[several[seed][key][ours]["error"] for seed in seeds] for key in both]
+            spread = median(stdev(found) / mean(found) for found in errors)
+            rows.append([ours, f"`{model}`", str(len(both)), *(f"{value:.3f}" for value in means), f"{spread:.1%}"])
+    columns = ["ours", "model", "cells", *(f"seed {seed}" for seed in seeds), "spread"]
+    return markdown(columns, rows)
+
+
 def cost_table(cells: Cells) -> str:
     """Calls and seconds of every method, on each model."""
     models = list(dict.fromkeys(key[0] for key in cells))
@@ -146,12 +181,18 @@ def cost_table(cells: Cells) -> str:
     return markdown(["method", *(f"`{model}`" for model in models)], rows)
 
 
+def write(cells: Path = CELLS, frechet: Path = FRECHET, to: Path = PAGE) -> None:
+    """Write the page of two files of cells."""
+    to.write_text(page(*(list(read_cells(path).values()) for path in (cells, frechet))), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the page of results.")
-    parser.add_argument("--cells", type=Path, default=RESULTS / "peers.jsonl")
+    parser.add_argument("--cells", type=Path, default=CELLS)
+    parser.add_argument("--frechet", type=Path, default=FRECHET)
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
-    options.page.write_text(page(list(read_cells(options.cells).values())), encoding="utf-8")
+    write(options.cells, options.frechet, options.page)
 
 
 if __name__ == "__main__":
