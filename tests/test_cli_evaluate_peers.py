@@ -5,8 +5,7 @@ import json
 import pytest
 
 import artc as package
-from tests.cli import artc, names_in, put
-from tests.test_cli_evaluate import refused
+from tests.cli import artc, names_in, put, refused
 from tests.test_evaluate_peers import FEW
 
 QUICK = ("--samples", FEW["samples"], "--teacher-steps", FEW["teacher_steps"])
