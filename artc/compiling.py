@@ -16,7 +16,7 @@ from artc.models.score_model import ConditionalDenoiser, Denoiser, ScoreModel
 from artc.pipeline import Update, compile_steps
 from artc.planning import HAND_MADE, stage_calls
 from artc.progress import drain
-from artc.request import Request, find_effort
+from artc.request import Request, requested
 
 
 def compile(  # noqa: A001 - the same word as on the command line; it shadows the builtin for nobody
@@ -75,9 +75,9 @@ def compile(  # noqa: A001 - the same word as on the command line; it shadows th
     request = _request(
         nfe,
         solver,
-        effort,
         trajectories=trajectories,
         trials=trials,
+        effort=effort,
         refine=refine,
         method=method,
         seed=whole(seed, "seed", least=0),
@@ -114,28 +114,24 @@ def planned_calls(
 
     Raises what `compile` raises, and InputError for the method of the papers.
     """
-    request = _request(nfe, solver, effort, trajectories=trajectories, trials=trials, refine=refine, **settings)
+    request = _request(nfe, solver, trajectories=trajectories, trials=trials, effort=effort, refine=refine, **settings)
     return stage_calls(request, whole(baselines, "number of baselines"))
 
 
 def _request(
     nfe: SupportsIndex | Iterable[SupportsIndex],
     solver: str | Sequence[str],
-    effort: str,
     *,
     trajectories: SupportsIndex | None,
     trials: SupportsIndex | None,
-    refine: bool,
-    **settings: Any,
+    **words: Any,
 ) -> Request:
-    """The request of these words; what the effort decides may be said instead."""
-    spend = find_effort(effort)
+    """What is requested by arguments of Python: a number for several, and numbers that must be whole."""
     budgets = tuple(nfe) if isinstance(nfe, Iterable) else (nfe,)
-    return Request(
-        nfe=tuple(whole(budget, "NFE") for budget in budgets),
-        solvers=(solver,) if isinstance(solver, str) else tuple(solver),
-        trajectories=spend.trajectories if trajectories is None else whole(trajectories, "number of trajectories"),
-        refine=spend.refine if refine else 0,
-        trials=spend.trials if trials is None else whole(trials, "number of trials", least=0),
-        **settings,
+    return requested(
+        tuple(whole(budget, "NFE") for budget in budgets),
+        (solver,) if isinstance(solver, str) else tuple(solver),
+        trajectories=None if trajectories is None else whole(trajectories, "number of trajectories"),
+        trials=None if trials is None else whole(trials, "number of trials", least=0),
+        **words,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from artc.arguments import whole
 from artc.artifact import BUDGETS, steps_for
@@ -153,3 +154,32 @@ class Request:
     def check_seed(self) -> int:
         """Seed of the noises on which the finished schedules are compared."""
         return 2 * self.seed + 1
+
+
+def requested(
+    nfe: tuple[int, ...],
+    solvers: tuple[str, ...],
+    *,
+    effort: str = "default",
+    trajectories: int | None = None,
+    trials: int | None = None,
+    refine: bool = True,
+    **settings: Any,
+) -> Request:
+    """The request of these words: what is not said of trajectories, trials and refining is as the effort has it.
+
+    Args:
+        refine: whether schedules are refined at all; on how many noises is for the effort to say.
+        settings: the other fields of `Request`, as they are.
+
+    Raises UnknownNameError for an unknown effort, and what `Request` raises.
+    """
+    spend = find_effort(effort)
+    return Request(
+        nfe=nfe,
+        solvers=solvers,
+        trajectories=spend.trajectories if trajectories is None else trajectories,
+        trials=spend.trials if trials is None else trials,
+        refine=spend.refine if refine else 0,
+        **settings,
+    )

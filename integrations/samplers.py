@@ -5,8 +5,9 @@ few are those solvers, most are relatives: they spend as many calls on a grid, a
 Where an artifact holds no schedule for the solver that a sampler is, or is nearest to, there may be a second one whose
 schedules it takes as a relative; see `Sampler.solvers`.
 
-ComfyUI's `ipndm` is ipndm_4, the same rule. Its `deis` is deis_3 but for its weights, which it sums over 10,000 points
-where the integral is known; its `uni_pc` and `uni_pc_bh2` take other steps at the end than unipc_3.
+ComfyUI's `ipndm` is ipndm_4, the same rule. Its `deis` is a relative of deis_3: both integrate a polynomial through the
+last three slopes, deis_3 one in sigma, ComfyUI one in the time of a VP process whose sigma runs from 0.002 to 80, so
+that on uneven steps the weights are others. Its `uni_pc` and `uni_pc_bh2` take other steps at the end than unipc_3.
 
     NFE = calls * steps - saved,        at least 1
 
@@ -83,7 +84,7 @@ SAMPLERS: dict[str, Sampler] = _table(
     Sampler(name="dpmpp_2m", solver="dpmpp_2m", kin=False),
     *_kin("euler", 1, 0, "euler_ancestral euler_cfg_pp euler_ancestral_cfg_pp ddim ddpm lcm"),
     Sampler(name="ipndm", solver="ipndm_4", second="dpmpp_2m", kin=False),
-    Sampler(name="deis", solver="deis_3", second="dpmpp_2m", kin=False),
+    Sampler(name="deis", solver="deis_3", second="dpmpp_2m"),
     Sampler(name="uni_pc", solver="unipc_3", second="dpmpp_2m"),
     Sampler(name="uni_pc_bh2", solver="unipc_3", second="dpmpp_2m"),
     *_kin("dpmpp_2m", 1, 0, "lms ipndm_v dpmpp_2m_cfg_pp er_sde sa_solver"),
@@ -98,7 +99,10 @@ SAMPLERS: dict[str, Sampler] = _table(
 )
 """By the name that both hosts use; k-diffusion's functions have `sample_` before it."""
 
-OWN = tuple(sampler.name for sampler in SAMPLERS.values() if sampler.name == sampler.solver)
+WALKED_BY = {sampler.solver: sampler.name for sampler in SAMPLERS.values() if not sampler.kin}
+"""The sampler that is a solver of artc, by the solver. k-diffusion has those of the same name, ComfyUI has all."""
+
+OWN = tuple(name for solver, name in WALKED_BY.items() if name == solver)
 """Samplers that are solvers of artc, by the same name."""
 
 GRIDLESS = {

@@ -46,6 +46,19 @@ def artc(*arguments: object) -> Outcome:
     return Outcome(left.value.code or 0, out.getvalue(), err.getvalue())
 
 
+def refused(*arguments: object, code: int = 2) -> str:
+    """What stderr says: a sentence and perhaps a hint, with nothing on stdout."""
+    outcome = artc(*arguments)
+    assert (outcome.code, outcome.out) == (code, ""), outcome.out + outcome.err
+    lines = outcome.err.splitlines()
+    assert lines[0].startswith("error: ")
+    assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("       "))
+    assert all(line.rstrip().endswith((".", "?", ")")) for line in lines)
+    assert "Traceback" not in outcome.err
+    assert "defect of artc" not in outcome.err
+    return " ".join(line.strip() for line in lines)
+
+
 def environment(**changes: str) -> dict[str, str]:
     """The tester's, without what changes the output, and with one thread: these programs have little to do."""
     kept = {name: value for name, value in os.environ.items() if name not in _SETTINGS}

@@ -1,7 +1,5 @@
 """A network that is shown another sigma: what that means by hand, for every solver, and who cannot be."""
 
-from itertools import pairwise
-
 import pytest
 import torch
 
@@ -14,7 +12,8 @@ from artc.models.score_model import Probe
 from artc.progress import drain
 from artc.sampling.solvers import SOLVERS
 from artc.sampling.trajectories import asked, sample, walk
-from tests.test_solvers import column, model_of
+from tests.integrations.made import calls_at, shrinking
+from tests.walking import column, end_of, model_of
 
 GRID, SHOWN = (80.0, 10.0, 2.0, 0.5, 0.0), (80.0, 8.0, 2.5, 0.4)
 SPREAD = 0.5
@@ -31,50 +30,32 @@ class Recorded:
         return x * SPREAD**2 / (SPREAD**2 + sigma**2)
 
 
-def shrinking(grid, shown, solver):
-    """What x is multiplied with, in plain numbers: D(x; m) = g(m) x, and slopes are over the true sigma."""
-    gain = [SPREAD**2 / (SPREAD**2 + one**2) for one in shown]
-    factor = 1.0
-    for k, (now, then) in enumerate(pairwise(grid)):
-        slope = (1 - gain[k]) / now
-        ahead = 1 + (then - now) * slope
-        if solver == "heun" and then > 0:
-            slope = (slope + ahead * (1 - gain[k + 1]) / then) / 2
-        factor *= 1 + (then - now) * slope
-    return factor
-
-
-def end_of(denoise, x, solver, **options):
-    for visit in walk(denoise, x, GRID, SOLVERS[solver], **options):
-        x = visit.x
-    return x
-
-
 @pytest.mark.parametrize("solver", ["euler", "heun"])
 def test_the_network_is_shown_the_other_sigma_and_the_solver_goes_on_with_its_own(solver):
     network, start = Recorded(), column(3.0, -1.0)
-    end = end_of(network, start, solver, model_sigmas=SHOWN)
-    torch.testing.assert_close(end, start * shrinking(GRID, SHOWN, solver), rtol=1e-12, atol=0)
-    twice = [SHOWN[0], *(one for one in SHOWN[1:] for _ in range(2))]
-    assert network.sigmas == (list(SHOWN) if solver == "euler" else twice)
+    end = end_of(network, start, GRID, solver, model_sigmas=SHOWN)
+    torch.testing.assert_close(end, start * shrinking(GRID, SPREAD, solver, SHOWN), rtol=1e-12, atol=0)
+    assert network.sigmas == calls_at(SHOWN, solver)
 
 
 @pytest.mark.parametrize("solver", [name for name in SOLVERS if not BUDGETS[name].between_nodes])
 def test_shown_the_grid_itself_nothing_changes(solver):
     start = column(3.0, -1.0)
-    assert torch.equal(end_of(Recorded(), start, solver, model_sigmas=GRID[:-1]), end_of(Recorded(), start, solver))
+    assert torch.equal(
+        end_of(Recorded(), start, GRID, solver, model_sigmas=GRID[:-1]), end_of(Recorded(), start, GRID, solver)
+    )
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_table_of_budgets_says_who_asks_between_the_nodes(solver):
     network = Recorded()
-    end_of(network, column(1.0), solver)
+    end_of(network, column(1.0), GRID, solver)
     assert (set(network.sigmas) != set(GRID[:-1])) == BUDGETS[solver].between_nodes
 
 
 def test_a_solver_that_asks_between_the_nodes_is_refused_in_a_sentence():
     with pytest.raises(InputError, match=r"asks at sigma = 45, which is no node of the grid"):
-        end_of(Recorded(), column(1.0), "rk4", model_sigmas=SHOWN)
+        end_of(Recorded(), column(1.0), GRID, "rk4", model_sigmas=SHOWN)
 
 
 @pytest.mark.parametrize("shown", [(80.0, 8.0, 2.5), (80.0, 8.0, 2.5, 0.4, 0.1)])
@@ -97,7 +78,7 @@ def test_samples_and_drawings_use_them():
     model = model_of(Gaussian(mean=0.0, std=SPREAD))
     fields, latents, solver = Probe(model).on, model.latents(5, 0), SOLVERS["heun"]
     found = sample(fields, latents, GRID, solver, model_sigmas=SHOWN, batch=2)
-    torch.testing.assert_close(found, 80.0 * latents.noise * shrinking(GRID, SHOWN, "heun"), rtol=1e-12, atol=0)
+    torch.testing.assert_close(found, 80.0 * latents.noise * shrinking(GRID, SPREAD, "heun", SHOWN), rtol=1e-12, atol=0)
     held = Schedule(solver="heun", nfe=7, steps=4, sigmas=GRID, model_sigmas=SHOWN, origin="refined")
     panels = draw(model, held, compare=("edm",), count=5, seed=0)
     assert panels["compiled"].tolist() == found.tolist()

@@ -23,8 +23,8 @@ from artc.progress import drain
 from artc.sampling.grids import grid_for
 from artc.sampling.solvers import SOLVERS
 from artc.sampling.trajectories import sample
-from tests.test_solvers import model_of
 from tests.toy_models import flow_model
+from tests.walking import model_of
 
 unhurried = settings(deadline=None)  # a busy machine is no defect
 AT_NODES = [name for name in SOLVERS if not BUDGETS[name].between_nodes]

@@ -8,7 +8,7 @@ import torch
 
 from artc.artifact import BUDGETS
 from tests.bad_artifacts import make
-from tests.cli import QUICK, artc, compiled, names_in, put, spawn
+from tests.cli import QUICK, artc, compiled, names_in, put, refused, spawn
 from tests.golden.example import GOLDEN
 
 BAD = {path.name.removesuffix(".art.json"): path for path in sorted(GOLDEN.parents[1].glob("bad_artifacts/*.art.json"))}
@@ -26,19 +26,6 @@ def no_work(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("artc.pipeline.compile_steps", reached)
     monkeypatch.setattr("artc.evaluation.drawing.sample", reached)
-
-
-def refused(*arguments, code=2):
-    """What stderr says: a sentence and perhaps a hint, with nothing on stdout."""
-    outcome = artc(*arguments)
-    assert (outcome.code, outcome.out) == (code, "")
-    lines = outcome.err.splitlines()
-    assert lines[0].startswith("error: ")
-    assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("       "))
-    assert all(line.rstrip().endswith((".", "?", ")")) for line in lines)
-    assert "Traceback" not in outcome.err
-    assert "defect of artc" not in outcome.err
-    return " ".join(line.strip() for line in lines)
 
 
 # ----------------------------------------------------------------------------------------- arguments

@@ -11,7 +11,7 @@ import pytest
 import artc as package
 from artc.artifact import loads, write
 from artc.evaluation.diagnostics import figure
-from tests.cli import artc, compiled, names_in, put, spawn
+from tests.cli import artc, compiled, names_in, put, refused, spawn
 from tests.golden.example import GOLDEN
 
 FEW_CALLS = "The teacher's 15 calls are few beside 5: its own error is part of every figure.\n"  # always told
@@ -138,18 +138,6 @@ def test_a_report_that_exists_is_kept_unless_forced(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------- refusals
-
-
-def refused(*arguments):
-    """What stderr says: a sentence and perhaps a hint, exit code 2, and nothing on stdout."""
-    outcome = artc(*arguments)
-    assert (outcome.code, outcome.out) == (2, ""), outcome.out + outcome.err
-    lines = outcome.err.splitlines()
-    assert lines[0].startswith("error: ")
-    assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("       "))
-    assert "Traceback" not in outcome.err
-    assert "defect of artc" not in outcome.err
-    return " ".join(line.strip() for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,9 @@ import shutil
 
 import pytest
 
-from tests.cli import artc, names_in, spawn
+from tests.cli import artc, names_in, refused, spawn
 from tests.golden.example import GOLDEN, example
 from tests.integrations.made import MNIST, flow_artifact
-from tests.test_cli_bad_input import refused
 
 LINE = "63.0, 15.0, 3.0, 0.0"
 """The golden grid of NFE 5."""

@@ -10,7 +10,7 @@ import pytest
 
 from artc.artifact import read
 from artc.learning.state_training import StateConfig
-from tests.cli import artc, names_in, spawn
+from tests.cli import artc, names_in, refused, spawn
 from tests.cli import environment as settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,12 +81,6 @@ def mortal(patch, changes):
     for name in ("mkdir", "unlink", "replace", "hardlink_to", "rmdir"):
         patch.setattr(Path, name, watch(getattr(Path, name)))
     return seen
-
-
-def refused(*arguments):
-    outcome = artc(*arguments)
-    assert (outcome.code, outcome.out) == (2, "")
-    return " ".join(line.strip() for line in outcome.err.splitlines())
 
 
 def expected(command, tmp_path):

@@ -7,31 +7,15 @@ from artc.errors import InputError
 from artc.models.diffusers.pipeline import from_pipeline
 from artc.models.guidance import guided
 from artc.models.score_model import NO_CLASS, Probe
+from tests.integrations.tiny_pipelines import ATTENDING, POOLED, SD
 from tests.tiny_diffusers import PLAIN, TINY, ddpm, diffusers, noisy, offline  # noqa: F401  # offline works by being here
 
 # Raised inside diffusers, by its own code.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers.*")
 
-ATTENDING = {
-    "in_channels": 4,
-    "out_channels": 4,
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-    "cross_attention_dim": 6,
-    "attention_head_dim": 4,
-}
-POOLED = {"addition_embed_type": "text_time", "addition_time_embed_dim": 4, "projection_class_embeddings_input_dim": 29}
-
 
 def scheduler_of_sd(**settings):
-    return diffusers.EulerDiscreteScheduler(
-        beta_schedule="scaled_linear",
-        beta_start=0.00085,
-        beta_end=0.012,
-        timestep_spacing="trailing",
-        steps_offset=1,
-        **settings,
-    )
+    return diffusers.EulerDiscreteScheduler(**SD, timestep_spacing="trailing", **settings)
 
 
 @pytest.fixture(scope="module")

@@ -25,12 +25,10 @@ from artc.request import Request
 from artc.sampling.grids import grid_for
 from artc.sampling.solvers import SOLVERS, find_solver
 from artc.sampling.trajectories import sample
-from tests.cli import artc, compiled, names_in, put
-from tests.test_cli_evaluate import refused
+from tests.cli import compiled
 from tests.toy_models import class_model, flow_model
 
 FEW = {"samples": 16, "teacher_steps": 8}
-QUICK = ("--samples", "16", "--teacher-steps", "8")
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +88,10 @@ def test_of_a_flow_model_their_grids_are_in_its_own_sigma():
         assert scored.sigmas[0] == model.info.sigma_max
         assert all(model.info.sigma_min <= sigma < 1 for sigma in scored.sigmas[:-1])
         assert scored.sigmas == PEERS[scored.name](model, 6)("euler", 4).sigmas
+
+
+def test_the_teacher_of_gits_is_of_order_four():
+    assert gits.TEACHER is SOLVERS["ipndm_4"]
 
 
 # ------------------------------------------------------------------------------------------------ calls
@@ -244,66 +246,7 @@ def test_a_model_that_keeps_no_gradient_is_told_what_to_leave_out(artifact, load
         package.evaluate(artifact, replace(model, denoiser=denoiser), against="ld3", **FEW)
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--against", "gitz"], "Unknown baseline 'gitz'. Did you mean gits?"),
-        (["--against", "gits,gits"], "The baseline gits is given twice. Give each once."),
-        (["--against", "gits,ld3-shifted", "--solver", "rk4"], "rk4 also asks between the nodes of its grid"),
-        (
-            ["--against", "oss,gits", "--solver", "euler", "--nfe", "3,61"],
-            "GITS finds at most 60 steps on 61 nodes, not",
-        ),
-        (["--against", "gits,oss", "--solver", "euler", "--nfe", "101"], "finds at most"),
-    ],
-)
-def test_a_mistake_is_a_sentence_before_a_model_is_loaded(options, said, tmp_path, monkeypatch):
-    def reached(*_arguments, **_options):
-        raise AssertionError("the work had begun")
-
-    path = put(tmp_path, "mixture-1d")
-    monkeypatch.setattr("artc.models.sources.model_for", reached)
-    if "--solver" in options and "rk4" in options:
-        options = [*options, "--nfe", "5"]
-    assert said in refused("evaluate", path, *options)
-    assert names_in(tmp_path) == [path.name]
-
-
-# ------------------------------------------------------------------------------------- the command line
-
-
-def test_the_command_measures_them_as_python_does(tmp_path):
-    path, names = put(tmp_path, "mixture-64d"), ["gits", "dmn", "edm"]
-    files = ("--report", tmp_path / "r.html", "--plot", tmp_path / "p.svg")
-    outcome = artc("evaluate", path, *QUICK, "--against", "gits,dmn,edm", *files, "--json")
-    assert outcome.code == 0, outcome.err
-    document = outcome.document
-    facts = json.loads(json.dumps(package.evaluate(path, against=names, **FEW).facts()))
-    assert document["schedules"] == facts["schedules"]
-    assert document["against"] == names
-    assert document["measured"]["peers"]["spent"]["gits"]["calls"] == 256 * 60
-    assert all(list(row["baselines"]) == names for row in document["schedules"])
-    assert names_in(tmp_path) == ["mixture-64d.art.json", "p.svg", "r.html"]
-    assert "gits 15,360 calls, dmn 0 calls" in (tmp_path / "r.html").read_text(encoding="utf-8")
-
-
-def test_the_table_and_the_stage_name_them(tmp_path):
-    outcome = artc("evaluate", put(tmp_path, "mixture-64d"), *QUICK, "--against", "gits,kl-optimal")
-    assert outcome.code == 0, outcome.err
-    assert "peers: " in outcome.err
-    headings = next(line.split() for line in outcome.out.splitlines() if line.lstrip().startswith("solver"))
-    assert headings[6:8] == ["gits", "kl-optimal"]
-    assert "gits 15,360 calls, kl-optimal 0 calls" in outcome.out
-
-
-def test_a_win_can_be_required_over_them(tmp_path):
-    path = put(tmp_path, "mixture-64d")
-    document = artc("evaluate", path, *QUICK, "--against", "gits", "--require-win", "--json")
-    lost = any(
-        row["endpoint"]["error"] > row["baselines"]["gits"]["endpoint"]["error"]
-        for row in document.document["schedules"]
-    )
-    assert (document.code, document.document["won"]) == (int(lost), not lost)
+# --------------------------------------------------------------------------------------------- pictures
 
 
 def test_each_has_a_line_of_its_own_in_a_picture():
@@ -312,7 +255,3 @@ def test_each_has_a_line_of_its_own_in_a_picture():
     assert line_of("edm", among) == "-"
     looks = {(style_of(name, among), mark(place, 0, 0)) for place, name in enumerate(among, 1)}
     assert len(looks) == len(among), "on the page too, by colour and shape"
-
-
-def test_the_teacher_of_gits_is_of_order_four():
-    assert gits.TEACHER is SOLVERS["ipndm_4"]

@@ -12,7 +12,7 @@ from artc.models.analytic import Gaussian, three_modes
 from artc.sampling.grids import baseline
 from artc.sampling.solvers import SOLVERS, Node
 from artc.sampling.trajectories import walk
-from tests.test_solvers import column, end_of
+from tests.walking import column, end_of
 
 MULTISTEP = ["dpmpp_2m", "dpmpp_3m", "ipndm_2", "ipndm_3", "ipndm_4", "unipc_2", "unipc_3", "deis_2", "deis_3"]
 UNEVEN = (20.0, 9.0, 5.0, 2.2, 1.3, 0.5, 0.3, 0.0)

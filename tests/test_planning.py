@@ -6,7 +6,7 @@ import artc
 from artc.errors import InputError, UnknownNameError
 from artc.pipeline import compile_steps
 from artc.progress import drain
-from artc.request import EFFORTS, Request
+from artc.request import EFFORTS, Request, requested
 
 
 def spent(stages):
@@ -76,6 +76,18 @@ def test_the_stated_budgets():
         assert made["default"] <= 4 * gits
         assert made["fast"] <= 1.2 * gits
         assert made["fast"] < made["default"] < made["max"]
+
+
+def test_an_effort_decides_what_is_not_said():
+    assert requested((3,), ("heun",)) == Request(nfe=(3,), trajectories=128, refine=48, trials=10)
+    assert requested((3,), ("heun",), effort="max") == Request(nfe=(3,), trajectories=256, refine=128, trials=64)
+    words = {"effort": "max", "trajectories": 16, "trials": 0, "refine": False, "seed": 4}
+    wanted = Request(nfe=(4, 8), solvers=("euler",), trajectories=16, refine=0, trials=0, seed=4)
+    assert requested((4, 8), ("euler",), **words) == wanted
+    with pytest.raises(UnknownNameError, match="Unknown effort 'maxx'"):
+        requested((3,), ("heun",), effort="maxx")
+    with pytest.raises(InputError, match="at least 8 trajectories"):
+        requested((3,), ("heun",), trajectories=0)
 
 
 def test_what_has_no_plan():

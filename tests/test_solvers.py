@@ -11,6 +11,7 @@ from artc.models.score_model import Latents, Probe, ScoreModel
 from artc.sampling.grids import baseline
 from artc.sampling.solvers import SOLVERS, find_solver
 from artc.sampling.trajectories import sample, walk
+from tests.walking import column, end_of, model_of
 
 FALLING = st.lists(st.integers(1, 10_000), min_size=1, max_size=8, unique=True).map(
     lambda ticks: [tick / 100 for tick in sorted(ticks, reverse=True)]
@@ -21,33 +22,6 @@ ORDERS = [
     *(("unipc_2", 3), ("unipc_3", 4), ("deis_2", 2), ("deis_3", 3)),
 ]
 """On a grid uniform in ln sigma; iPNDM has its order on another, see test_multistep_solvers.py."""
-
-
-def column(*values):
-    return torch.tensor([[value] for value in values], dtype=torch.float64)
-
-
-def end_of(denoise, x, sigmas, solver):
-    for visit in walk(denoise, x, sigmas, SOLVERS[solver]):
-        x = visit.x
-    return x
-
-
-def model_of(denoiser, dtype=torch.float64, shape=(1,)):
-    info = ModelInfo(
-        name="test",
-        source="python:test",
-        sha256=None,
-        domain="ve",
-        shift=None,
-        prediction="denoised",
-        shape=shape,
-        conditioning="none",
-        sigma_min=0.002,
-        sigma_max=80.0,
-        sigma_data=None,
-    )
-    return ScoreModel(denoiser=denoiser, info=info, device=torch.device("cpu"), dtype=dtype)
 
 
 # -------------------------------------------------------------------------------------------- accuracy

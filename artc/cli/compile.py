@@ -115,20 +115,19 @@ def compile_command(
     from artc.evaluation.summary import summary
     from artc.models.score_model import check_precision, pick_device
     from artc.models.sources import load
-    from artc.request import Request, find_effort
+    from artc.request import requested
 
-    spend = find_effort(effort)
-    request = Request(
-        nfe=budgets,
-        solvers=solvers,
+    request = requested(
+        budgets,
+        solvers,
+        effort=effort,
+        trajectories=trajectories,
+        refine=refine,
         method="paper" if paper else method or "art-rl",
         seed=seed,
-        trajectories=spend.trajectories if trajectories is None else trajectories,
         policy=policy,
         labels=chosen,
         guidance=guidance,
-        refine=spend.refine if refine else 0,
-        trials=spend.trials,
         model_sigmas=model_sigmas,
     )
     where = pick_device(device)

@@ -15,6 +15,7 @@ from typing import Any
 from artc.artifact.writing import check_writable
 from artc.errors import ArtcError
 
+from ..samplers import WALKED_BY
 from . import describing, folders, lent
 from .compiling import compile_model, precision, shift_of
 from .jobs import SOLVERS, Job, budgets, planned
@@ -30,10 +31,13 @@ TOOLTIPS = {
     "negative": "The negative prompt; without guidance (cfg 1) it plays no part.",
     "latent_image": "Only its size counts: the size that you sample at. One sample of the batch is taken.",
     "cfg": "The guidance that you sample with; 1 for none. A guided step counts as one model call.",
-    "solver": "The sampler that you will use: the schedule is made for it.",
+    "solver": (
+        "What you will sample with: the schedule is made for it. Choose the sampler of the same name; for ipndm_4 that "
+        "is ipndm."
+    ),
     "nfe": (
-        "Model calls of a picture, one schedule for each number: 8, 12. For euler and dpmpp_2m that is the number of "
-        "steps; heun makes two calls in each step but the last, so that its numbers are odd."
+        "Model calls of a picture, one schedule for each number: 8, 12. That is the number of steps; but heun makes "
+        "two calls in each step but the last, so that its numbers are odd."
     ),
     "trajectories": (
         "Noises to learn from. At 8, NFE 8 takes about 800 model calls, and up to 700 more to refine; "
@@ -141,6 +145,8 @@ class ArtCompile:
         spent = f"{artifact.provenance.score_evals:,} model calls in {time.monotonic() - began:.0f} s"
         lines = [f"{file}: {spent} (planned: {cost})"]
         lines += [describing.line(artifact, held, held.steps) for held in artifact.schedules]
+        if WALKED_BY[solver] != solver:
+            lines.append(f"Sample with {WALKED_BY[solver]}: that is ComfyUI's name for {solver}.")
         if precision(model) == "bfloat16":
             lines.append(
                 "Note: the model computes in bfloat16, whose rounding blurs what is learned. "

@@ -9,8 +9,8 @@ from typing import Any
 from artc.artifact import steps_for
 from artc.errors import InputError
 
-SOLVERS = ("dpmpp_2m", "euler", "heun")
-"""Those of artc that ComfyUI has a sampler of the same name for."""
+SOLVERS = ("dpmpp_2m", "euler", "heun", "ipndm_4")
+"""Those of artc that ComfyUI has a sampler for, by the name that `samplers.WALKED_BY` has for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from .widgets import COUNT, Widgets, explained
 TOOLTIPS = {
     "artifact": f"A file in models/{folders.KEY}. Press R to see files that are new there.",
     "solver": (
-        "The solver that the schedule was compiled for; sample with the sampler of that name. "
+        "The solver that the schedule was compiled for; sample with the sampler of that name, for ipndm_4 with ipndm. "
         "auto takes the artifact's only one."
     ),
     "budget": (

@@ -6,6 +6,7 @@ import math
 
 from artc.errors import InputError
 
+from ..samplers import WALKED_BY
 from .decimals import bracketed, check_single, listed, plain
 from .parts import Grid, Part, Printed, sampler_note
 
@@ -59,13 +60,12 @@ def k_diffusion(grid: Grid) -> Printed:
 def comfyui(grid: Grid) -> Printed:
     """All of the grid on one line, for the node ManualSigmas."""
     check_single(grid.sigmas, "ComfyUI")
-    names = {"euler": "euler", "heun": "heun", "dpmpp_2m": "dpmpp_2m", "ipndm_4": "ipndm", "deis_3": "deis"}
     shift = (("shift", "inside: these are sigmas after it, and ModelSampling nodes do not move them"),) * grid.flow
     image = (("image", "its latent goes into latent_image, with add_noise on"),) * grid.cut
     return Printed(
         parts=(Part(name="sigmas", text=listed(grid.sigmas), values=grid.sigmas),),
         notes=(
-            sampler_note(grid, "ComfyUI's samplers", names),
+            sampler_note(grid, "ComfyUI's samplers", WALKED_BY),
             ("numbers", f"{len(grid.sigmas)}, one more than steps: the last step goes to the 0 at the end"),
             ("paste", "into the node ManualSigmas, wired to SamplerCustom or SamplerCustomAdvanced"),
             *image,

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import artc
+from artc.integrations.samplers import WALKED_BY
 from tests.hosts.comfyui import node
 
 WIDGETS = {
@@ -44,7 +45,7 @@ def sampled(graph):
     wires = {name: [name, 0] for name in ("model", "positive", "negative", "sampler")}
     widgets = graph["compile"]["inputs"]
     return graph | {
-        "sampler": node("KSamplerSelect", sampler_name=widgets["solver"]),
+        "sampler": node("KSamplerSelect", sampler_name=WALKED_BY[widgets["solver"]]),
         "sample": node(
             "SamplerCustom",
             **wires,

@@ -6,9 +6,7 @@ keeps a picture of each; `drawn.png` is the one of the integration's README.
 """
 
 import json
-import os
 from copy import deepcopy
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -40,25 +38,10 @@ ARRANGE = """places => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    if browser.CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine: ComfyUI's page was not tried")
-    with browser.browsing(tmp_path_factory.mktemp("browser")) as pipe:
-        yield pipe
-
-
 @pytest.fixture
 def page(chromium):
     with browser.page_of(chromium, scale=1.25) as page:
         yield page
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = Path(os.environ.get("ARTC_PICTURES") or tmp_path_factory.mktemp("pictures"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import torch
 import artc
 from artc.artifact import Guidance
 from artc.integrations.comfyui.jobs import Job, planned
+from artc.integrations.samplers import WALKED_BY
 from tests import cli
 from tests.hosts.comfyui import HERE, Refused, art_schedule, make_base, node, serving
 from tests.hosts.compile_graphs import (
@@ -108,12 +109,13 @@ def test_the_calls_are_those_that_were_planned_and_a_guided_one_counts_once(comf
     assert run.report()["sigmas"] == np.float32(found.sigmas(nfe=9)).tolist()
 
 
-@pytest.mark.parametrize(("solver", "cfg"), [("euler", 1.0), ("heun", 4.0)])
+@pytest.mark.parametrize(("solver", "cfg"), [("euler", 1.0), ("heun", 4.0), ("ipndm_4", 1.0)])
 def test_a_compiled_schedule_samples_in_the_same_graph_and_through_art_schedule(comfyui, solver, cfg):
     run = comfyui.run(sampled(compiling(toy(salt=solver), solver=solver, nfe="7", cfg=cfg)))
     report, found = run.report(), artc.load(comfyui.artifacts / "toy.art.json")
     assert report["sigmas"] == np.float32(found.sigmas(nfe=7)).tolist()
     assert report["tensor"] == ["torch.float32", "cpu", 1]
+    assert ("Sample with " in report["text"]) == (WALKED_BY[solver] != solver)
     samples, reference = torch.tensor(report["samples"]), end_of(report["sigmas"][0], 0.5 if cfg == 1 else 2.75)
     error = float((samples - reference).square().mean().sqrt())
     assert error == pytest.approx(found.schedules[0].evaluation[0].value, rel=0.4)  # of other noises
@@ -193,7 +195,7 @@ def test_it_runs_again_only_when_something_changed_and_never_over_a_file(comfyui
         ),
         ({"nfe": ""}, "nfe - nfe takes whole numbers from 1 to 9999, not ''."),
         ({"nfe": "8; 8"}, "nfe - nfe takes different numbers, not '8; 8'."),
-        ({"solver": "rk4"}, "solver: 'rk4' not in ['dpmpp_2m', 'euler', 'heun']"),
+        ({"solver": "rk4"}, "solver: 'rk4' not in ['dpmpp_2m', 'euler', 'heun', 'ipndm_4']"),
         ({"trajectories": 4}, "Value 4 smaller than min of 8"),
     ],
 )

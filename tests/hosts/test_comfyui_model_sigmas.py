@@ -4,17 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-from artc.sampling.solvers import SOLVERS
-from artc.sampling.trajectories import walk
 from tests.hosts.comfyui import art_schedule, node
-from tests.integrations.made import artifact
+from tests.hosts.toy_walk import toy_end
+from tests.integrations.made import artifact, calls_at
 
 GRID, SHOWN = (14.0, 3.0, 0.6, 0.1, 0.0), (14.0, 2.6, 0.7, 0.12)
 NFE = {"euler": 4, "heun": 7, "dpmpp_2m": 4}
 KIND = "edm"
-MEAN, STD = (0.5, -0.25, 0.0, 1.0), (0.5, 0.25, 1.0, 0.125)  # as in toy_nodes
 
 
 def held(solver):
@@ -32,27 +29,14 @@ def graph(comfyui, solver, **settings):
     return made
 
 
-def expected(start, solver):
-    mean, variance = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (MEAN, np.square(STD)))
-
-    def denoise(x, sigma):
-        return mean + variance / (variance + sigma**2) * (x - mean)
-
-    for visit in walk(denoise, start, GRID, SOLVERS[solver], model_sigmas=SHOWN):
-        start = visit.x
-    return start
-
-
 @pytest.mark.parametrize("solver", NFE)
 def test_the_network_is_shown_model_sigmas_and_the_picture_is_that_of_our_own_walk(comfyui, solver):
     held(solver).save(comfyui.artifacts / f"{solver}.art.json", force=True)
     run = comfyui.run(graph(comfyui, solver, seed=3, batch=2))
     report = run.report()
-    wanted = SHOWN if solver != "heun" else [SHOWN[0], *(one for one in SHOWN[1:] for _ in range(2))]
-    assert report["seen"] == pytest.approx(list(wanted), rel=1e-6)
+    assert report["seen"] == pytest.approx(calls_at(SHOWN, solver), rel=1e-6)
     assert report["calls"] == NFE[solver]
-    noise = torch.randn((2, 4, 2, 2), generator=torch.Generator().manual_seed(3))  # as ComfyUI draws it
-    samples = expected(GRID[0] * noise.double(), solver)
+    samples = toy_end(GRID, solver, seed=3, batch=2, model_sigmas=SHOWN)
     np.testing.assert_allclose(report["samples"], samples.tolist(), rtol=0, atol=1e-4)
     assert "shown 2.6 at 3, 0.7 at 0.6, 0.12 at 0.1" in run.report("text")["text"]
 

@@ -5,7 +5,6 @@
 keeps a picture of each.
 """
 
-import os
 from pathlib import Path
 
 import pytest
@@ -21,27 +20,12 @@ WIDER = """[...document.querySelectorAll('body *')].filter(e => !e.closest('.scr
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    if browser.CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine: the page was not tried")
-    with browser.browsing(tmp_path_factory.mktemp("browser")) as pipe:
-        yield pipe
-
-
-@pytest.fixture(scope="module")
 def report(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
     few = ("--samples", "4", "--fid-samples", "4", "--teacher-steps", "4", "--nfe", "3,9", "-q")
     outcome = artc("evaluate", MNIST, *few, "--metric", "endpoint,frechet", "--report", path)
     assert outcome.code == 0, outcome.err
     return path
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = Path(os.environ.get("ARTC_PICTURES") or tmp_path_factory.mktemp("pictures"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

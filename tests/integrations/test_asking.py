@@ -14,11 +14,10 @@ from artc.artifact import Schedule
 from artc.errors import InputError
 from artc.integrations import edm, k_diffusion
 from artc.integrations.asking import AskedDenoiser, asked, shown_levels
-from artc.sampling.solvers import SOLVERS
-from artc.sampling.trajectories import walk
 from tests.golden.example import asked_example
 from tests.integrations.edm_stand_in import GaussianNetwork, ablation_sampler, edm_sampler
-from tests.integrations.made import artifact
+from tests.integrations.made import artifact, calls_at, shrinking
+from tests.walking import end_of
 
 GRID, SHOWN = (80.0, 10.0 / 3, 0.7, 0.1, 0.0), (80.0, 3.0, 0.9, 0.11)
 
@@ -98,19 +97,13 @@ def test_levels_keep_their_shape_and_each_sample_has_its_own(shape):
 # ------------------------------------------------------------------------------------------- k-diffusion
 
 
-def test_a_sampler_of_k_diffusion_walks_as_ours_does_with_model_sigmas():
+def test_a_sampler_of_k_diffusion_walks_as_ours_does_with_model_sigmas(field):
     start = 80.0 * torch.randn((3, 2), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     model, grid = Wrapper(), k_diffusion.sigmas(held(), steps=4, like=start)
     found = sample_heun(k_diffusion.asked(model, schedule()), start, grid, {"cond": 7})
-    expected = start
-
-    def denoise(x, sigma):
-        return Wrapper()(x, torch.full((len(x),), sigma, dtype=x.dtype))
-
-    for visit in walk(denoise, start, GRID, SOLVERS["heun"], model_sigmas=SHOWN):
-        expected = visit.x
+    expected = end_of(field(Wrapper()), start, GRID, "heun", model_sigmas=SHOWN)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
-    assert [level[0].item() for level in model.levels] == [SHOWN[0], *(one for one in SHOWN[1:] for _ in range(2))]
+    assert [level[0].item() for level in model.levels] == calls_at(SHOWN, "heun")
     assert all(given == {"cond": 7} for given in model.given)
 
 
@@ -170,20 +163,6 @@ def test_what_makes_no_sense_is_refused_in_a_sentence():
 # ------------------------------------------------------------------------------------------- EDM
 
 
-def shrinking(solver):
-    """What x is multiplied with, in plain numbers: slopes (1 - g(m_k)) / sigma_k, g(m) = s^2 / (s^2 + m^2)."""
-    gain = [0.25 / (0.25 + one**2) for one in SHOWN]
-    factor = 1.0
-    for k in range(4):
-        now, then = GRID[k], GRID[k + 1]
-        slope = (1 - gain[k]) / now
-        ahead = 1 + (then - now) * slope
-        if solver == "heun" and then > 0:
-            slope = (slope + ahead * (1 - gain[k + 1]) / then) / 2
-        factor *= 1 + (then - now) * slope
-    return factor
-
-
 @pytest.mark.parametrize("order", ["asked first", "scheduled first"])
 @pytest.mark.parametrize(("solver", "sampler"), [("heun", edm_sampler), ("euler", ablation_sampler)])
 def test_edms_own_sampler_shows_the_network_the_model_sigmas(order, solver, sampler):
@@ -196,9 +175,10 @@ def test_edms_own_sampler_shows_the_network_the_model_sigmas(order, solver, samp
     assert net.sigmas.tolist() == list(GRID)
     options = {} if solver == "heun" else {"solver": "euler"}
     end = sampler(net, torch.ones(2, 1, 2, 2), num_steps=net.num_steps, **options)
-    torch.testing.assert_close(end, 80.0 * shrinking(solver) * torch.ones(2, 1, 2, 2).double(), rtol=1e-12, atol=0)
-    twice = [SHOWN[0], *(one for one in SHOWN[1:] for _ in range(2))]
-    assert network.asked == (twice if solver == "heun" else list(SHOWN))
+    torch.testing.assert_close(
+        end, 80.0 * shrinking(GRID, 0.5, solver, SHOWN) * torch.ones(2, 1, 2, 2).double(), rtol=1e-12, atol=0
+    )
+    assert network.asked == calls_at(SHOWN, solver)
 
 
 def test_a_network_of_certain_levels_is_shown_those_it_knows():
@@ -228,5 +208,5 @@ def test_edm2s_sampler_takes_a_network_that_is_asked():
 
     sampler = edm.sampler_fn(held(), steps=4)
     end = sampler(edm.asked(network, schedule()), torch.ones(1, 1, 2, 2), dtype=torch.float64)
-    assert math.isclose(end.flatten()[0].item(), 80.0 * shrinking("heun"), rel_tol=1e-12)
+    assert math.isclose(end.flatten()[0].item(), 80.0 * shrinking(GRID, 0.5, "heun", SHOWN), rel_tol=1e-12)
     assert set(seen) == set(SHOWN)

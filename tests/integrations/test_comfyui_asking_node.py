@@ -9,10 +9,10 @@ import torch
 from artc.artifact import Schedule
 from artc.errors import ArtcError
 from artc.integrations.comfyui import NODE_CLASS_MAPPINGS, describing, folders
-from artc.sampling.solvers import SOLVERS
-from artc.sampling.trajectories import walk
 from tests.golden.example import asked_example, example
 from tests.integrations.comfyui_stand_ins import StandInConst, StandInEps, stand_in_model
+from tests.integrations.made import calls_at
+from tests.walking import end_of
 
 NODE = NODE_CLASS_MAPPINGS["ArtModelSigmas"]
 GRID, SHOWN = (63.0, 15.0, 3.0, 0.0), (63.0, 2**3.5 - 1, 2**2.5 - 1)
@@ -78,23 +78,18 @@ def sampled(model, x):
     def denoise(state, sigma):
         return model.denoised(applied, state, torch.tensor(sigma, dtype=torch.float32))
 
-    for visit in walk(denoise, x, torch.tensor(GRID).tolist(), SOLVERS["heun"]):
-        x = visit.x
-    return x, applied.levels
+    return end_of(denoise, x, torch.tensor(GRID).tolist(), "heun"), applied.levels
 
 
 def test_the_model_is_shown_model_sigmas_where_the_sampler_asks_at_nodes(host):
     model, start = patcher(), 63.0 * torch.randn((3, 2), generator=torch.Generator().manual_seed(0))
     end, levels = sampled(patched(model), start)
-    wanted = np.float32([SHOWN[0], *(one for one in SHOWN[1:] for _ in range(2))]).tolist()
-    assert levels == wanted
-    expected = start.double()
+    assert levels == np.float32(calls_at(SHOWN, "heun")).tolist()
 
     def denoise(x, sigma):
         return x * 0.25 / (0.25 + sigma**2)
 
-    for visit in walk(denoise, expected, GRID, SOLVERS["heun"], model_sigmas=SHOWN):
-        expected = visit.x
+    expected = end_of(denoise, start.double(), GRID, "heun", model_sigmas=SHOWN)
     torch.testing.assert_close(end.double(), expected, rtol=1e-5, atol=1e-5)
     assert model.model_options == {}  # the one that was wired in is as it was
     assert set(sampled(model, start)[1]) == set(GRID[:-1])

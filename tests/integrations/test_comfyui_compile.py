@@ -12,10 +12,12 @@ import pytest
 import torch
 
 import artc
+from artc.artifact import nfe_of
 from artc.errors import BudgetError, InputError
 from artc.integrations.comfyui import compiling, lent
 from artc.integrations.comfyui.compile_node import ArtCompile
-from artc.integrations.comfyui.jobs import Job, budgets, planned
+from artc.integrations.comfyui.jobs import SOLVERS, Job, budgets, planned
+from artc.integrations.samplers import SAMPLERS, WALKED_BY
 from tests.integrations.comfyui_stand_ins import StandInConst, StandInEps
 
 PAGE = Path(__file__).parents[2] / "integrations/comfyui/pack/web/docs/ArtCompile.md"
@@ -45,9 +47,23 @@ def test_a_job_that_makes_no_sense_is_refused_when_it_is_made():
         Job(nfe=(5, 8), solver="heun")
     with pytest.raises(BudgetError, match="smallest NFE is 1"):
         Job(nfe=(0,))
-    for solver in ("rk4", "ddim", ""):
-        with pytest.raises(InputError, match="Choose dpmpp_2m, euler, heun"):
+    for solver in ("rk4", "ddim", "ipndm", "deis_3", ""):
+        with pytest.raises(InputError, match=r"Choose dpmpp_2m, euler, heun, ipndm_4\."):
             Job(nfe=(8,), solver=solver)
+
+
+def test_every_solver_that_comfyui_has_a_sampler_for_can_be_compiled_for():
+    assert {solver: WALKED_BY[solver] for solver in SOLVERS} == WALKED_BY
+    assert {solver: name for solver, name in WALKED_BY.items() if name != solver} == {"ipndm_4": "ipndm"}
+
+
+def test_the_page_names_the_sampler_of_each_solver_and_what_it_spends():
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (\d+) \|$", PAGE.read_text(), re.MULTILINE)
+    assert [(solver, WALKED_BY[solver], str(nfe_of(solver, 8))) for solver in SOLVERS] == rows
+    for solver, name in WALKED_BY.items():
+        assert SAMPLERS[name].nfe(8) == nfe_of(solver, 8)
+    tooltip = ArtCompile.INPUT_TYPES()["required"]["solver"][1]["tooltip"]
+    assert all(f"{solver} that is {name}" in tooltip or name == solver for solver, name in WALKED_BY.items())
 
 
 def test_a_compilation_makes_as_many_calls_as_were_planned():
@@ -58,6 +74,7 @@ def test_a_compilation_makes_as_many_calls_as_were_planned():
         (Job(nfe=(4, 6), trajectories=12), None),
         (Job(nfe=(5,), solver="heun", trajectories=64), None),
         (Job(nfe=(7,), solver="heun", refine=False), 3.0),
+        (Job(nfe=(4,), solver="ipndm_4"), None),
     ]
     for job, shift in [*jobs, (Job(nfe=(3,), refine=False), 1.0)]:
         domain = {"domain": "ve"} if shift is None else {"domain": "flow", "shift": shift}

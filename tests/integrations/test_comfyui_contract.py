@@ -28,6 +28,15 @@ def test_saved_workflows_keep_their_values_widgets_are_only_ever_added_at_the_en
     assert list(NODE.INPUT_TYPES()["optional"]) == ["model"]
 
 
+def test_art_compile_keeps_its_widgets_and_its_solvers_in_their_places():
+    required = NODE_CLASS_MAPPINGS["ArtCompile"].INPUT_TYPES()["required"]
+    widgets = ["cfg", "solver", "nfe", "trajectories", "refine", "batch", "compile_seed", "name"]
+    assert list(required)[:12] == ["model", "positive", "negative", "latent_image", *widgets]
+    choices, more = required["solver"]
+    assert choices[:4] == ["dpmpp_2m", "euler", "heun", "ipndm_4"]
+    assert more["default"] == "dpmpp_2m"
+
+
 def test_the_defaults_are_what_a_user_of_other_schedulers_expects():
     defaults = {
         name: more["default"] for name, (_, more) in NODE.INPUT_TYPES()["required"].items() if "default" in more

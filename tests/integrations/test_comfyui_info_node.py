@@ -94,7 +94,7 @@ def test_relatives_of_a_solver_are_listed_and_no_line_is_too_long_for_the_node()
     ("solver", "said"),
     [
         ("ipndm_4", "ipndm_4 schedules are for the sampler ipndm."),
-        ("deis_3", "deis_3 schedules are for the sampler deis."),
+        ("deis_3", "deis_3 schedules are for no sampler here; its relatives take them too: deis."),
         ("unipc_3", "unipc_3 schedules are for no sampler here; its relatives take them too: uni_pc, uni_pc_bh2."),
     ],
 )

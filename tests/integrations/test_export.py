@@ -43,7 +43,7 @@ def test_k_diffusion_gets_a_list_with_the_zero():
 OWN_NAMES = {
     "edm": {"heun": "edm_sampler", "euler": "ablation_sampler with solver='euler'"},
     "k-diffusion": {"heun": "sample_heun", "euler": "sample_euler", "dpmpp_2m": "sample_dpmpp_2m"},
-    "comfyui": {name: name for name in ("heun", "euler", "dpmpp_2m")} | {"ipndm_4": "ipndm", "deis_3": "deis"},
+    "comfyui": {name: name for name in ("heun", "euler", "dpmpp_2m")} | {"ipndm_4": "ipndm"},
     "a1111": {"heun": "Heun", "euler": "Euler", "dpmpp_2m": "DPM++ 2M"},
 }
 

@@ -31,12 +31,12 @@ def test_a_sampler_that_is_a_solver_of_artc_spends_what_that_solver_spends(name)
 
 
 def test_every_other_sampler_borrows_from_a_solver_that_there_is_and_says_so():
-    renamed = {"ipndm": "ipndm_4", "deis": "deis_3"}  # the same rules by another name
+    renamed = {"ipndm": "ipndm_4"}  # the same rule by another name
     assert {name: one.solver for name, one in SAMPLERS.items() if not one.kin and name not in BUDGETS} == renamed
     kin = {name: one for name, one in SAMPLERS.items() if name not in BUDGETS and name not in renamed}
-    assert {one.solver for one in kin.values()} == {"heun", "euler", "dpmpp_2m", "unipc_3"}
+    assert {one.solver for one in kin.values()} == {"heun", "euler", "dpmpp_2m", "deis_3", "unipc_3"}
     assert all(one.kin and one.name == name for name, one in kin.items())
-    assert {name for name, one in SAMPLERS.items() if one.second} == {*renamed, "uni_pc", "uni_pc_bh2"}
+    assert {name for name, one in SAMPLERS.items() if one.second} == {*renamed, "deis", "uni_pc", "uni_pc_bh2"}
     for one in SAMPLERS.values():  # whatever it walks, it spends the same
         assert len({nfe_of(solver, 7) for solver in one.solvers}) == 1
     assert not set(SAMPLERS) & set(GRIDLESS)

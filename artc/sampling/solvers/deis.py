@@ -1,4 +1,4 @@
-"""DEIS, one call a step: Adams-Bashforth in sigma at the actual nodes (Zhang & Chen 2204.13902, tAB-DEIS).
+"""DEIS, one call a step: Adams-Bashforth in sigma at the actual nodes (Zhang & Chen 2204.13902, rhoAB-DEIS).
 
 In x = x0 + sigma n the flow is dx/dsigma = d(sigma) with d = (x - D) / sigma, so that a step is an integral, here of
 the polynomial P through the last values of d. In Newton's form, with w = sigma' - sigma, the nodes before at sigma + a
@@ -12,7 +12,8 @@ Order 2 is without d2. The integrals of the Lagrange polynomials that the paper 
 The first step has no past and is Euler's, the second has order 2. The last, to sigma' = 0, is x' = D.
 
 A polynomial says little far outside its nodes: where one step is many times the one before, d2 is worth nothing and
-harms. Of the paper's polynomials these are the ones in sigma; diffusers has those in ln sigma, another rule.
+harms. Of the paper's polynomials these are the ones in rho, which here is sigma. ComfyUI has those in the time of a VP
+process (tAB-DEIS), diffusers those in ln sigma: other rules, of other weights on uneven steps.
 """
 
 from __future__ import annotations
