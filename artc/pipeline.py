@@ -32,6 +32,7 @@ from artc.progress import Steps, mapped
 from artc.recording import provenance
 from artc.request import Request
 from artc.sampling.bank import build_bank
+from artc.sampling.grids import names_for
 from artc.sampling.solvers import find_solver
 
 Result = TypeVar("Result")
@@ -211,9 +212,12 @@ def _refine(
     if not request.model_sigmas:
         return selected.schedules, selected.refinements, {}
     asked_of = bank.part(slice(request.asked))
-    asking = ask_all(probe.on, asked_of, watched, info, selected.schedules, ledger.within("asking"))
+    ceilings = {
+        key: min(found[name].value for name in names_for(info) if name in found) for key, found in errors.items()
+    }
+    asking = ask_all(probe.on, asked_of, watched, info, selected.schedules, ceilings, ledger.within("asking"))
     asked = yield from _stage("asking", asking)
-    return with_model_sigmas(selected.schedules, asked), selected.refinements, asked_facts(asked)
+    return with_model_sigmas(selected.schedules, asked, held_out, info), selected.refinements, asked_facts(asked)
 
 
 def _stage(

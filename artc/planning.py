@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from artc.artifact import nfe_of, steps_for
 from artc.errors import InputError
+from artc.evaluation.asking import watched_walks
 from artc.evaluation.endpoint import Teacher
 from artc.learning import asking, matching
 from artc.learning.local_error import measuring_calls
@@ -49,7 +50,9 @@ def stage_calls(request: Request, baselines: int) -> dict[str, int]:
         walks = [(request.fitted * matching.most_walks(steps, request.trials) + watched) * nfe for steps, nfe in moved]
         calls["refining"] = sum(walks) if request.trials else 0
     if request.model_sigmas:
-        walks = [(request.asked * asking.most_walks(steps) + 2 * watched) * nfe for steps, nfe in moved]
-        calls["asking"] = sum(walks)
+        most = [(asking.most_walks(steps) + asking.most_together(steps), steps, nfe) for steps, nfe in moved]
+        calls["asking"] = sum(
+            (request.asked * walks + watched_walks(steps) * watched) * nfe for walks, steps, nfe in most
+        )
     calls["checking"] = request.checks * (nfe_of(teacher.solver, teacher.steps, cost) + checked)
     return calls

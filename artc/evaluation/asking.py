@@ -1,9 +1,8 @@
-"""Which sigmas to show the network at the nodes of a fixed grid, so that few steps end nearer to where many would.
+"""Which sigmas to show the network at the nodes of a grid, so that few steps end nearer to where many would.
 
 A solver errs in known ways: Euler's step from sigma goes straight along the slope at its beginning, too far or not far
 enough. A network that is shown a little less noise than there is removes a little less, and one that is shown more
-removes more; so K numbers beside the grid can make up for a part of what K steps miss, and cost no call. The grid stays
-as it is, and good without them.
+removes more; so K numbers beside the grid can make up for a part of what K steps miss, and cost no call.
 
 With x_i what K steps make of noise i and x*_i its end point on the trajectory bank, the sigmas m_1 ... m_{K-1} are
 found by least squares (`artc.learning.asking`) on noises of the bank,
@@ -14,36 +13,53 @@ in ln sigma (for a flow model, ln of s / (1 - s)), each within half of the way t
 sigma_min: so they decrease as the nodes do. They are kept only if on watched noises, which had no part in it, the error
 falls, and most of them end nearer: a few noises that go astray weigh much in a mean of squares.
 
+The best grid for them is not the best one without. Near its own optimum a grid loses to second order when it is moved,
+and gains with model sigmas to first order. So from there nodes t and model sigmas are moved at once, down
+
+    e_shown(t, m)^2 + WEIGHT^2 e_alone(t)^2,
+
+and of the way from the grid as it was to the end of that, the most is kept that leaves the grid alone within
+`ALLOWANCE` of its error on the watched noises, and not behind a grid that anybody could have written down: it has to
+stay good for those who show the network nothing else. It is kept by the same rule as before, against the grid
+that is not moved, with its model sigmas, and against itself without any.
+
 Source: Tong et al. 2405.15506 (LD3), who learn such times by back-propagation through the solver, together with the
-grid.
+grid. The allowance is ours.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from artc.artifact import BUDGETS, ModelInfo, Schedule
 from artc.artifact.rules import model_sigma_defects
 from artc.errors import InputError
 from artc.evaluation.endpoint import EndpointError, endpoint_error, paired_wins
+from artc.evaluation.grid_walks import GridWalker, JointWalker, bounds, shown_sigmas
 from artc.evaluation.selection import Key, Noises, Schedules
 from artc.journal import BLANK, Journal
-from artc.learning.asking import Walked, fit, most_walks
-from artc.models.domains import domain_sigma, unscaled_sigma
-from artc.models.score_model import Fields, Latents
+from artc.learning.asking import fit, most_together, most_walks
+from artc.learning.methods import certificate_of
+from artc.learning.objective import Energy
+from artc.models.score_model import Fields
 from artc.progress import Progress, mapped, shifted
-from artc.sampling.solvers import Memory, Solver, find_solver
-from artc.sampling.trajectories import asked, sample, walk
+from artc.sampling.solvers import find_solver
+from artc.sampling.trajectories import sample
 
-REACH = 0.49
-"""Of the way to a neighbouring node: just under a half, so that no two of the sigmas can meet."""
+ALLOWANCE = 0.03
+"""The part of its error on the watched noises that a grid alone may lose for being nearer with model sigmas."""
+
+WEIGHT = 0.5
+"""Of what the grid does alone, beside what it does with model sigmas."""
+
+CAREFUL = 1.0
+"""The first damping of that search. At an optimum with a large residual its linear model promises too much."""
+
+TRIES, CAUTION = 2, 0.9
+"""How many parts of the way are tried, and what is taken of the one that a loss in its square would allow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +67,26 @@ class Asked:
     """What was found for one schedule.
 
     Attributes:
+        sigmas: the K + 1 nodes, moved or not.
         model_sigmas: K of them, or None where they are not clearly nearer on the watched noises.
-        fitted: end-point error without and with them on the noises that they were fitted to.
-        watched: the same on the others.
+        fitted: end-point error without and with model sigmas on the noises that they were fitted to, before any node
+            was moved.
+        watched: the same on the others, of `sigmas` and what is shown at them.
+        before: error on the watched noises, without and with, before any node was moved.
         walks: how often the fitted noises were walked, in whole or from some node on, and then the watched ones.
     """
 
+    sigmas: tuple[float, ...]
     model_sigmas: tuple[float, ...] | None
     fitted: tuple[float, float]
     watched: tuple[float, float]
+    before: tuple[float, float]
     walks: int
+
+    @property
+    def moved(self) -> bool:
+        """Whether the grid is another than it was."""
+        return self.watched != self.before
 
 
 def ask(
@@ -70,14 +96,16 @@ def ask(
     info: ModelInfo,
     schedule: Schedule,
     *,
-    trials: int | None = None,
+    allowance: float = ALLOWANCE,
+    ceiling: float = math.inf,
     journal: Journal = BLANK,
 ) -> Generator[Progress, None, Asked]:
-    """Find model sigmas for the grid of a schedule, yielding progress in walks.
+    """Find model sigmas for a schedule, and move its nodes with them, yielding progress in walks.
 
     Args:
         fitted: noises to fit to, two of them or more, and `watched` that have the last word.
-        trials: most walks of the search; `most_walks(K)` where it is left out.
+        allowance: the part of its own error that the grid may lose; with 0 no node is moved.
+        ceiling: an error on the watched noises above which the grid alone must not come, whatever it may lose.
         journal: the search for one schedule is a piece of it.
 
     Raises InputError for a solver that asks between the nodes of its grid.
@@ -87,96 +115,92 @@ def ask(
             f"{schedule.solver} also asks the network between the nodes of its grid.",
             hint="Model sigmas are for the other solvers.",
         )
-    piece = _ask(fields, fitted, watched, info, schedule, most_walks(schedule.steps) if trials is None else trials)
+    piece = _ask(fields, fitted, watched, info, schedule, allowance, ceiling)
     work = journal.once(f"{schedule.solver}-{schedule.nfe}", piece)
     return (yield from mapped(work, lambda step: Progress(done=step.done, total=step.total)))
 
 
 def _ask(
-    fields: Fields, fitted: Noises, watched: Noises, info: ModelInfo, schedule: Schedule, most: int
+    fields: Fields,
+    fitted: Noises,
+    watched: Noises,
+    info: ModelInfo,
+    schedule: Schedule,
+    allowance: float,
+    ceiling: float,
 ) -> Generator[Progress, None, Asked]:
-    solver, nodes, total = find_solver(schedule.solver), schedule.sigmas, most + 2
+    solver, nodes, most, total = find_solver(schedule.solver), schedule.sigmas, most_walks(schedule.steps), 0
+    both = most_together(schedule.steps) if allowance > 0 and schedule.steps > 1 else 0
+    total = most + both + watched_walks(schedule.steps)
     yield Progress(done=0, total=total)
 
-    def error(model_sigmas: Sequence[float] | None) -> EndpointError:
-        made = sample(fields, watched.latents, nodes, solver, model_sigmas=model_sigmas)
+    def error(sigmas: Sequence[float], model_sigmas: Sequence[float] | None) -> EndpointError:
+        made = sample(fields, watched.latents, sigmas, solver, model_sigmas=model_sigmas)
         return endpoint_error(made, watched.ends)
 
     low, high = bounds(nodes, info)
     walker = GridWalker(fields=fields, latents=fitted.latents, ends=fitted.ends, info=info, sigmas=nodes, solver=solver)
     found = yield from shifted(fit(walker, low, high, most), 0, total)
-    yield Progress(done=total - 2, total=total)
-    plain = error(None)
-    yield Progress(done=total - 1, total=total)
+    yield Progress(done=most, total=total)
+    plain = error(nodes, None)
+    yield Progress(done=most + 1, total=total)
     shown = shown_sigmas(nodes, found.moves, info)
-    moved = error(shown)
-    yield Progress(done=total, total=total)
-    nearer = moved.value < plain.value and paired_wins(moved, plain) > 0.5
+    best = error(nodes, shown)
+    yield Progress(done=most + 2, total=total)
     sound = not any(model_sigma_defects(schedule.solver, nodes, shown, "$", info.sigma_min))
+    kept = sound and _nearer(best, plain)
+    before, alone, walks = (plain.value, best.value), plain, found.walks + 2
+    if kept and both:
+        joint = JointWalker(
+            fields=fields,
+            latents=fitted.latents,
+            ends=fitted.ends,
+            info=info,
+            sigmas=nodes,
+            model_sigmas=shown,
+            solver=solver,
+            weight=WEIGHT,
+        )
+        # Two walks for each of its own.
+        search = fit(joint, *joint.bounds(), both // 2, CAREFUL)
+        together = yield from shifted(mapped(search, _doubled), most + 2, total)
+        walks += 2 * together.walks
+        allowed, part = min((1 + allowance) * plain.value, max(ceiling, plain.value)), 1.0
+        for turn in range(TRIES):
+            sigmas, asked = joint.moved(part * together.moves)
+            bare, there = error(sigmas, None), error(sigmas, asked)
+            walks += 2
+            yield Progress(done=most + both + 4 + 2 * turn, total=total)
+            if bare.value <= allowed:
+                sound = not any(model_sigma_defects(schedule.solver, sigmas, asked, "$", info.sigma_min))
+                if sound and _nearer(there, best) and _nearer(there, bare):
+                    nodes, shown, alone, best = sigmas, asked, bare, there
+                break
+            # The loss has no slope where the way begins, or a small one.
+            loss = bare.value - plain.value
+            part *= CAUTION * math.sqrt((allowed - plain.value) / loss) if math.isfinite(loss) else 0.5
+    yield Progress(done=total, total=total)
     return Asked(
-        model_sigmas=shown if sound and nearer else None,
+        sigmas=nodes,
+        model_sigmas=shown if kept else None,
         fitted=(found.start**0.5, found.error**0.5),
-        watched=(plain.value, moved.value),
-        walks=found.walks + 2,
+        watched=(alone.value, best.value),
+        before=before,
+        walks=walks,
     )
 
 
-def bounds(sigmas: Sequence[float], info: ModelInfo) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How far each sigma but the first may be moved, down and up, in ln sigma: `(K - 1,)` not above and not below 0."""
-    levels = np.log(unscaled_sigma(sigmas[:-1], info.domain))
-    gaps = -np.diff(levels)
-    # Below the last node there is none to measure by: as far as above it.
-    low = np.maximum(
-        -REACH * np.append(gaps[1:], gaps[-1:]), np.log(unscaled_sigma(info.sigma_min, info.domain)) - levels[1:]
-    )
-    return np.minimum(low, 0.0), REACH * gaps
+def _nearer(one: EndpointError, other: EndpointError) -> bool:
+    return one.value < other.value and paired_wins(one, other) > 0.5
 
 
-def shown_sigmas(sigmas: Sequence[float], moves: NDArray[np.float64], info: ModelInfo) -> tuple[float, ...]:
-    """The K sigmas that these moves `(K - 1,)` make of the nodes; a node that is not moved stays what it is."""
-    nodes = np.asarray(sigmas[1:-1], dtype=np.float64)
-    moved = domain_sigma(unscaled_sigma(nodes, info.domain) * np.exp(moves), info.domain)
-    return (float(sigmas[0]), *np.where(moves == 0, nodes, np.maximum(moved, info.sigma_min)).tolist())
+def _doubled(step: Progress) -> Progress:
+    return Progress(done=2 * step.done, total=2 * step.total)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GridWalker:
-    """A `Walker` on a grid. The square of its residual is the mean square error of the noises.
-
-    A walk in which the sigma shown at node k changes begins where the solver first asks at that node: at its own step,
-    or for a solver that looks ahead to the end of a step, at the one before.
-    """
-
-    fields: Fields
-    latents: Latents
-    ends: Tensor
-    info: ModelInfo
-    sigmas: tuple[float, ...]
-    solver: Solver
-
-    def __call__(self, moves: NDArray[np.float64], since: int = 0, base: Walked | None = None) -> Walked:
-        """Walk all noises, or only the steps that can differ from those of `base`."""
-        shown = shown_sigmas(self.sigmas, moves, self.info)
-        begin = 0 if base is None else since + 1 - (BUDGETS[self.solver.name].calls_per_step > 1)
-        states: list[list[tuple[Tensor, Memory]]] = []
-        reached: list[Tensor] = []
-        for place, some in enumerate(self.latents.split()):
-            field = asked(self.fields(some.labels), self.sigmas, shown)
-            x, memory = (some.noise * self.sigmas[0], None) if base is None else _kept(base)[place][begin]
-            known: list[tuple[Tensor, Memory]] = [(x, memory)]
-            for visit in walk(field, x, self.sigmas[begin:], self.solver, memory=memory):
-                x = visit.x
-                known.append((x, visit.memory))
-            states.append(known)
-            reached.append(x)
-        differences = (torch.cat(reached).double() - self.ends.double()).flatten()
-        residual = differences / differences.numel() ** 0.5
-        return Walked(residual=residual, states=states if base is None else None)
-
-
-def _kept(base: Walked) -> list[list[tuple[Tensor, Memory]]]:
-    assert isinstance(base.states, list)
-    return base.states
+def watched_walks(steps: int) -> int:
+    """Walks of the watched noises at most."""
+    return 2 + 2 * TRIES * (steps > 1)
 
 
 def ask_all(
@@ -185,16 +209,21 @@ def ask_all(
     watched: Noises,
     info: ModelInfo,
     schedules: Schedules,
+    ceilings: Mapping[Key, float] | None = None,
     journal: Journal = BLANK,
 ) -> Generator[Progress, None, dict[Key, Asked]]:
-    """Find model sigmas for every schedule of more than one step, yielding progress in calls of one sample."""
+    """Find model sigmas for every schedule of more than one step, yielding progress in calls of one sample.
+
+    Args:
+        ceilings: what `ask` is told of each.
+    """
     found: dict[Key, Asked] = {}
-    done, total = 0, sum((most_walks(one.steps) + 2) * nfe for (_, nfe), one in schedules.items())
+    done, total = 0, sum(_most(one) for one in schedules.values())
     yield Progress(done=0, total=total)
     for key, schedule in schedules.items():
-        worth = (most_walks(schedule.steps) + 2) * schedule.nfe
+        worth, ceiling = _most(schedule), (ceilings or {}).get(key, math.inf)
         if schedule.steps > 1:
-            search = ask(fields, fitted, watched, info, schedule, journal=journal)
+            search = ask(fields, fitted, watched, info, schedule, ceiling=ceiling, journal=journal)
             found[key] = yield from shifted(search, done, total, worth=worth)
         done += worth
         if schedule.steps == 1 or done < total:
@@ -202,17 +231,38 @@ def ask_all(
     return found
 
 
-def with_model_sigmas(schedules: Schedules, asked: Mapping[Key, Asked]) -> Schedules:
-    """The same schedules with the model sigmas that were found for them."""
-    return {
-        key: replace(schedule, model_sigmas=asked[key].model_sigmas if key in asked else None)
-        for key, schedule in schedules.items()
-    }
+def _most(schedule: Schedule) -> int:
+    steps = schedule.steps
+    return (most_walks(steps) + most_together(steps) + watched_walks(steps)) * schedule.nfe
+
+
+def with_model_sigmas(schedules: Schedules, asked: Mapping[Key, Asked], held_out: Energy, info: ModelInfo) -> Schedules:
+    """The same schedules with the model sigmas that were found for them, and the nodes that were moved.
+
+    Args:
+        held_out: what the certificate of a moved grid is taken on.
+    """
+    kept: Schedules = {}
+    for key, schedule in schedules.items():
+        one = asked.get(key)
+        kept[key] = replace(schedule, model_sigmas=None if one is None else one.model_sigmas)
+        if one is not None and one.sigmas != schedule.sigmas:
+            certificate = certificate_of(one.sigmas, held_out, info)
+            kept[key] = replace(kept[key], sigmas=one.sigmas, origin="refined", certificate=certificate)
+    return kept
 
 
 def asked_facts(asked: Mapping[Key, Asked]) -> dict[str, Any]:
-    """Errors without and with them on the noises that they were not fitted to, for the record."""
+    """Errors without and with them on the noises that they were not fitted to, for the record.
+
+    Of a grid that was moved for their sake, also what they were before.
+    """
     return {
-        f"{solver} {nfe}": {"without": one.watched[0], "with": one.watched[1], "kept": one.model_sigmas is not None}
+        f"{solver} {nfe}": {
+            "without": one.watched[0],
+            "with": one.watched[1],
+            "kept": one.model_sigmas is not None,
+            **({"before": {"without": one.before[0], "with": one.before[1]}} if one.moved else {}),
+        }
         for (solver, nfe), one in asked.items()
     }

@@ -1,4 +1,4 @@
-"""Least squares with few unknowns and dear residuals: which sigmas to show a network at the nodes of a fixed grid.
+"""Least squares with few unknowns and dear residuals: which sigmas to show a network at the nodes of a grid.
 
 With r(u) the distances of K-step samples from their end points, one number for each dimension of each noise, and u_k
 how far the sigma shown at node k is moved, in ln sigma, from the node's own, what is wanted is the least
@@ -82,19 +82,24 @@ def most_walks(steps: int) -> int:
     return 3 * steps + 12
 
 
+def most_together(steps: int) -> int:
+    """Walks at most of a search that moves nodes too and takes two for each: one J, and some steps."""
+    return 2 * (2 * (steps - 1) + steps + 3) if steps > 1 else 0
+
+
 def fit(
-    walk: Walker, low: NDArray[np.float64], high: NDArray[np.float64], most: int
+    walk: Walker, low: NDArray[np.float64], high: NDArray[np.float64], most: int, damping: float = DAMPING
 ) -> Generator[Progress, None, Moved]:
     """Lower F from u = 0 within `low <= u <= high`, both `(P,)` and low <= 0 <= high; yields progress in walks.
 
-    Never ends above where it began, and makes at most `most` walks, one at least.
+    Never ends above where it began, and makes at most `most` walks, one at least. `damping` is the first mu.
     """
     moves, walks = np.zeros(len(low)), 1
     base = walk(moves)
     start = base.error
     yield Progress(done=walks, total=most)
     (free,) = np.nonzero(high > low)
-    columns, damping, refused, fresh = None, DAMPING, 0, False
+    columns, refused, fresh = None, 0, False
     while len(free) and walks < most and base.error > 0:
         if columns is None:
             if walks + len(free) >= most:
