@@ -4,9 +4,9 @@
     python -m tests.benchmarks.peers --model mnist cifar10 --solver euler,dpmpp_2m --nfe 3-6 --ld3
 
 Root mean square distance to the end points of 128 Heun steps on 256 noises that no method saw. `artc` is what
-`artc.compile` makes of a solver and all its budgets, asked for model sigmas too; `artc-model-sigmas` is the same walked
-with them, where they were found to help, and without where not. The calls of both are of the one compilation. The
-methods of others are those of `artc.peers`; LD3 is among them with `--ld3`: it is a training for each cell.
+`artc.compile` makes of a solver and all its budgets; `artc-model-sigmas` what it makes asked for model sigmas, walked
+with them where they were found to help, and without where not. The methods of others are those of `artc.peers`; LD3 is
+among them with `--ld3`: it is a training for each cell.
 
 Every value is a cell, written to `--cells` as soon as it is measured, and the same command goes on from there. The key
 of a peer's cell has nothing of artc's own method in it; that of artc's has `--version`, which tells one state of it
@@ -111,8 +111,8 @@ class Study:
         """Measure what is not known yet, yielding every new cell."""
         for method in methods:
             missing = [nfe for nfe in nfes if self.key(method, solver, nfe) not in self.known]
-            if method == OURS and missing:
-                yield from self._compiled(solver, nfes, missing)
+            if method in (OURS, WITH_MODEL_SIGMAS) and missing:
+                yield from self._compiled(method, solver, nfes, missing)
                 continue
             for nfe in missing:
                 yield self._keep(method, solver, nfe, self._found(method, solver, steps_for(solver, nfe)))
@@ -124,21 +124,19 @@ class Study:
             self._finders[method] = PEERS[method](self.model, self.seed)
         return self._finders[method](solver, steps)
 
-    def _compiled(self, solver: str, nfes: Sequence[int], missing: Sequence[int]) -> Iterator[dict[str, Any]]:
+    def _compiled(
+        self, method: str, solver: str, nfes: Sequence[int], missing: Sequence[int]
+    ) -> Iterator[dict[str, Any]]:
         """One compilation for all budgets of a solver."""
-        began = time.perf_counter()
+        began, told = time.perf_counter(), method == WITH_MODEL_SIGMAS
         artifact = artc.compile(
-            self.model, nfe=nfes, solver=solver, seed=self.seed, effort=self.effort, model_sigmas=True
+            self.model, nfe=nfes, solver=solver, seed=self.seed, effort=self.effort, model_sigmas=told
         )
         spent = {"calls": artifact.provenance.score_evals, "seconds": time.perf_counter() - began}
         for schedule in artifact.schedules:
-            if schedule.nfe not in missing:
-                continue
-            plain = Found(sigmas=schedule.sigmas, **spent)
-            shown = Found(sigmas=schedule.sigmas, model_sigmas=schedule.model_sigmas, **spent)
-            yield self._keep(WITH_MODEL_SIGMAS, solver, schedule.nfe, shown)
-            # The last, because its being there says that the other is.
-            yield self._keep(OURS, solver, schedule.nfe, plain)
+            if schedule.nfe in missing:
+                found = Found(sigmas=schedule.sigmas, model_sigmas=schedule.model_sigmas, **spent)
+                yield self._keep(method, solver, schedule.nfe, found)
 
     def measured(self, solver: str, found: Found) -> EndpointError:
         """The error of a grid on the noises of the study."""
@@ -214,7 +212,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED, help="of what methods learn from; the noises stay the same")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    methods = options.methods.split(",") if options.methods else [*HAND_MADE, *PLANNED, OURS]
+    methods = options.methods.split(",") if options.methods else [*HAND_MADE, *PLANNED, OURS, WITH_MODEL_SIGMAS]
     methods += LEARNED if options.ld3 else ()
     for name in options.model:
         effort, seed = options.effort, options.seed

@@ -19,7 +19,7 @@ from .record import record, show
 
 MODELS, SOLVER, BUDGETS, SEEDS = ("mixture-64d", "mnist", "cifar10"), "dpmpp_2m", (3, 5, 8), (0, 1, 2)
 PEERS = ("gits", "dmn", "kl-optimal", "oss")
-METHODS = ("edm", "edm-free", *PEERS, OURS)
+METHODS = ("edm", "edm-free", *PEERS, OURS, WITH_MODEL_SIGMAS)
 
 
 def measured(model: str, seed: int, device: str) -> list[dict[str, Any]]:
@@ -49,14 +49,14 @@ def run(models: Sequence[str] = MODELS, device: str = "cpu") -> None:
     for cell in cells:
         groups.setdefault((cell["model"], cell["nfe"], cell["method"]), []).append(cell)
     results = {key: of_seeds(some) for key, some in groups.items()}
-    rows, names, ratios = [], ("edm", "edm-free", *PEERS, OURS, WITH_MODEL_SIGMAS), []
+    rows, ratios = [], []
     for model in models:
         for nfe in BUDGETS:
-            found = [results[model, nfe, name] for name in names]
+            found = [results[model, nfe, name] for name in METHODS]
             best = min(one["error"] for one in found if one["method"] in PEERS)
             ratios.append({name: results[model, nfe, name]["error"] / best for name in (OURS, WITH_MODEL_SIGMAS)})
             rows.append((model, str(nfe), *(f"{one['error']:.4f} ± {one['std']:.4f}" for one in found)))
-    show(f"End-point error of {SOLVER}, {len(SEEDS)} seeds", ("model", "NFE", *names), rows)
+    show(f"End-point error of {SOLVER}, {len(SEEDS)} seeds", ("model", "NFE", *METHODS), rows)
     to_best = {name: geometric_mean(ratio[name] for ratio in ratios) for name in (OURS, WITH_MODEL_SIGMAS)}
     print(", ".join(f"{name} / best of {', '.join(PEERS)}: {value:.3f}" for name, value in to_best.items()))
     facts = {"solver": SOLVER, "seeds": list(SEEDS), "device": device, "peers": list(PEERS), "to_best_peer": to_best}

@@ -35,7 +35,7 @@ HEAD = """# artc and other methods
 Root mean square distance of the samples of a few calls from those of {teacher_steps} Heun steps, on {noises} noises
 that no method saw; lower is better, the lowest of each row is bold. Each method is a file of `artc/peers/`, which says
 what it does and where it differs from what was published. `artc` is what `artc.compile` makes, asked for a solver and
-its budgets; `artc-model-sigmas` the same where it also says what to show the network. {cells} cells.
+its budgets; `artc-model-sigmas` what it makes asked for model sigmas too, walked with them. {cells} cells.
 
 `python -m tests.benchmarks.peers` measured them, seed {seed} where nothing else is said, and
 `python -m tests.benchmarks.results_page` wrote this page."""
