@@ -51,7 +51,8 @@ class Request:
         refine: noises on which the nodes of a schedule are moved; 0 leaves it as it was learned, as paper mode always
             does.
         trials: most grids tried for each schedule, besides those of a Jacobian; 0 chooses between known grids only.
-        model_sigmas: whether to look for the sigmas to show the network at the nodes of each schedule, and move the nodes with them.
+        model_sigmas: whether to look for the sigmas to show the network at the nodes of each schedule, and move the
+            nodes with them.
         policy: whether a clock that reads the state is learned too, for the file beside the artifact.
         labels: classes or prompts that the samples are drawn from, uniformly; empty for all that the model has.
         guidance: scale of classifier-free guidance, which doubles the calls of every denoised value; None for none.
