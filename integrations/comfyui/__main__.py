@@ -41,6 +41,7 @@ ROOMS = (
     "evaluation/__init__.py",
     "evaluation/asking.py",
     "evaluation/endpoint.py",
+    "evaluation/grid_walks.py",
     "evaluation/selection.py",
     "learning/*.py",
     "models/__init__.py",
