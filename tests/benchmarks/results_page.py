@@ -48,8 +48,8 @@ means over all cells in which both are known; and in how many of them artc is fu
 SEEDS = """## Seeds
 
 The seed is that of the noises a method learns from; those it is judged on stay the same. Our error over that of the
-best of {peers}, geometric mean over the cells that are known for every seed; and the standard deviation of our error
-over the seeds in parts of its mean, median over the cells."""
+best of {peers}, geometric mean over the cells that are known for every seed; and the
+standard deviation of our error over the seeds in parts of its mean, median over the cells."""
 
 COSTS = """## What finding a grid takes
 
