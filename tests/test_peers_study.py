@@ -94,10 +94,16 @@ def test_the_page_says_what_its_cells_say():
     three = next(row for row in rows if row[0] == "3")
     assert three[1] == "0.2000 (0.0100)"
     assert "**0.1000** (0.0100)" in three
-    assert three[-2:] == ["ld3", "2.00"]
+    assert three[-4:] == ["ld3", "2.00", "ld3", "-"]
     assert [OURS, "20 calls, 2.0 s"] in rows
     assert [LEARNED[1], "-"] in rows
     assert "9.0000" not in page
+
+
+def test_a_list_is_held_against_lists_and_model_sigmas_against_all():
+    lines = [line(OURS, 0.2), line("artc-model-sigmas", 0.1), line("oss", 0.4), line("ld3-shifted", 0.05)]
+    (row,) = [text for text in results_page.page(lines).splitlines() if text.startswith("| 3 |")]
+    assert row.endswith("| oss | 0.50 | ld3-shifted | 2.00 |")
 
 
 def test_several_seeds_are_told_apart():

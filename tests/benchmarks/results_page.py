@@ -87,15 +87,27 @@ def page(lines: Sequence[Cell], distances: Sequence[Cell] = ()) -> str:
 
 
 def error_table(cells: Cells) -> str:
-    """A row for each NFE and a column for each method, and artc over the best of the others."""
+    """A row for each NFE, a column for each method, and ours over the best of the others.
+
+    A grid alone is held against lists of sigmas, one with model sigmas against everything.
+    """
     names = [name for name in ORDER if any(name in row for row in cells.values())]
+    everything = [name for name in names if name not in (OURS, WITH_MODEL_SIGMAS)]
+    lists = [name for name in everything if name != LEARNED[1]]
     rows = []
     for (_, _, nfe), row in cells.items():
         lowest = min(cell["error"] for cell in row.values())
-        best = best_of(row, [name for name in names if name not in (OURS, WITH_MODEL_SIGMAS)])
-        ratio = f"{row[OURS]['error'] / row[best]['error']:.2f}" if best and OURS in row else "-"
-        rows.append([str(nfe), *(entry(row.get(name), lowest) for name in names), best or "-", ratio])
-    return markdown(["calls", *names, "best peer", "artc / best peer"], rows)
+        compared = [*beside(row, OURS, lists), *beside(row, WITH_MODEL_SIGMAS, everything)]
+        rows.append([str(nfe), *(entry(row.get(name), lowest) for name in names), *compared])
+    columns = ["best list", f"{OURS} / it", "best of all", "with model sigmas / it"]
+    return markdown(["calls", *names, *columns], rows)
+
+
+def beside(row: Mapping[str, Cell], ours: str, names: Sequence[str]) -> tuple[str, str]:
+    """The best of these methods, and our error over its."""
+    best = best_of(row, names)
+    ratio = f"{row[ours]['error'] / row[best]['error']:.2f}" if best and ours in row else "-"
+    return best or "-", ratio
 
 
 def entry(cell: Cell | None, lowest: float) -> str:
