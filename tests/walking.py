@@ -2,8 +2,7 @@
 
 import torch
 
-from artc.artifact import ModelInfo
-from artc.models.score_model import ScoreModel
+from artc.models.custom import score_model
 from artc.sampling.solvers import SOLVERS
 from artc.sampling.trajectories import walk
 
@@ -22,17 +21,4 @@ def end_of(denoise, x, sigmas, solver, **options):
 
 def model_of(denoiser, dtype=torch.float64, shape=(1,)):
     """A bare denoiser as a model in x = x0 + sigma n."""
-    info = ModelInfo(
-        name="test",
-        source="python:test",
-        sha256=None,
-        domain="ve",
-        shift=None,
-        prediction="denoised",
-        shape=shape,
-        conditioning="none",
-        sigma_min=0.002,
-        sigma_max=80.0,
-        sigma_data=None,
-    )
-    return ScoreModel(denoiser=denoiser, info=info, device=torch.device("cpu"), dtype=dtype)
+    return score_model(denoiser, shape=shape, sigma_min=0.002, sigma_max=80.0, device="cpu", dtype=dtype)

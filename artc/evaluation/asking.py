@@ -30,7 +30,7 @@ grid. The allowance is ours.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -120,6 +120,21 @@ def ask(
     return (yield from mapped(work, lambda step: Progress(done=step.done, total=step.total)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A grid and what is shown at its nodes, and how near to the watched ends it comes alone, and with that."""
+
+    sigmas: tuple[float, ...]
+    model_sigmas: tuple[float, ...]
+    alone: EndpointError
+    shown: EndpointError
+    sound: bool
+    """Whether an artifact may hold them."""
+
+
+Judge = Callable[[tuple[float, ...], tuple[float, ...]], Judged]
+
+
 def _ask(
     fields: Fields,
     fitted: Noises,
@@ -129,73 +144,74 @@ def _ask(
     allowance: float,
     ceiling: float,
 ) -> Generator[Progress, None, Asked]:
-    solver, nodes, most, total = find_solver(schedule.solver), schedule.sigmas, most_walks(schedule.steps), 0
-    both = most_together(schedule.steps) if allowance > 0 and schedule.steps > 1 else 0
+    solver, nodes, most = find_solver(schedule.solver), schedule.sigmas, most_walks(schedule.steps)
+    both = most_together(schedule.steps) if allowance > 0 else 0
     total = most + both + watched_walks(schedule.steps)
     yield Progress(done=0, total=total)
 
-    def error(sigmas: Sequence[float], model_sigmas: Sequence[float] | None) -> EndpointError:
-        made = sample(fields, watched.latents, sigmas, solver, model_sigmas=model_sigmas)
-        return endpoint_error(made, watched.ends)
+    def judged(sigmas: tuple[float, ...], model_sigmas: tuple[float, ...]) -> Judged:
+        alone, shown = (
+            endpoint_error(sample(fields, watched.latents, sigmas, solver, model_sigmas=told), watched.ends)
+            for told in (None, model_sigmas)
+        )
+        sound = not any(model_sigma_defects(schedule.solver, sigmas, model_sigmas, "$", info.sigma_min))
+        return Judged(sigmas=sigmas, model_sigmas=model_sigmas, alone=alone, shown=shown, sound=sound)
 
-    low, high = bounds(nodes, info)
     walker = GridWalker(fields=fields, latents=fitted.latents, ends=fitted.ends, info=info, sigmas=nodes, solver=solver)
-    found = yield from shifted(fit(walker, low, high, most), 0, total)
+    found = yield from shifted(fit(walker, *bounds(nodes, info), most), 0, total)
     yield Progress(done=most, total=total)
-    plain = error(nodes, None)
-    yield Progress(done=most + 1, total=total)
-    shown = shown_sigmas(nodes, found.moves, info)
-    best = error(nodes, shown)
+    best = first = judged(nodes, shown_sigmas(nodes, found.moves, info))
+    walks, kept = found.walks + 2, first.sound and _nearer(first.shown, first.alone)
     yield Progress(done=most + 2, total=total)
-    sound = not any(model_sigma_defects(schedule.solver, nodes, shown, "$", info.sigma_min))
-    kept = sound and _nearer(best, plain)
-    before, alone, walks = (plain.value, best.value), plain, found.walks + 2
     if kept and both:
+        limit = min((1 + allowance) * first.alone.value, max(ceiling, first.alone.value))
         joint = JointWalker(
             fields=fields,
             latents=fitted.latents,
             ends=fitted.ends,
             info=info,
             sigmas=nodes,
-            model_sigmas=shown,
+            model_sigmas=first.model_sigmas,
             solver=solver,
             weight=WEIGHT,
         )
-        # Two walks for each of its own.
-        search = fit(joint, *joint.bounds(), both // 2, CAREFUL)
-        together = yield from shifted(mapped(search, _doubled), most + 2, total)
-        walks += 2 * together.walks
-        allowed, part = min((1 + allowance) * plain.value, max(ceiling, plain.value)), 1.0
-        for turn in range(TRIES):
-            sigmas, asked = joint.moved(part * together.moves)
-            bare, there = error(sigmas, None), error(sigmas, asked)
-            walks += 2
-            yield Progress(done=most + both + 4 + 2 * turn, total=total)
-            if bare.value <= allowed:
-                sound = not any(model_sigma_defects(schedule.solver, sigmas, asked, "$", info.sigma_min))
-                if sound and _nearer(there, best) and _nearer(there, bare):
-                    nodes, shown, alone, best = sigmas, asked, bare, there
-                break
-            # The loss has no slope where the way begins, or a small one.
-            loss = bare.value - plain.value
-            part *= CAUTION * math.sqrt((allowed - plain.value) / loss) if math.isfinite(loss) else 0.5
+        best, more = yield from shifted(_together(joint, judged, first, limit, both), most + 2, total)
+        walks += more
     yield Progress(done=total, total=total)
     return Asked(
-        sigmas=nodes,
-        model_sigmas=shown if kept else None,
+        sigmas=best.sigmas,
+        model_sigmas=best.model_sigmas if kept else None,
         fitted=(found.start**0.5, found.error**0.5),
-        watched=(alone.value, best.value),
-        before=before,
+        watched=(best.alone.value, best.shown.value),
+        before=(first.alone.value, first.shown.value),
         walks=walks,
     )
 
 
+def _together(
+    joint: JointWalker, judged: Judge, first: Judged, limit: float, most: int
+) -> Generator[Progress, None, tuple[Judged, int]]:
+    """What is kept of the way that nodes and model sigmas go at once, and the walks it took; `first` if nothing is."""
+    total = most + 2 * TRIES
+    # Two walks for each of its own.
+    search = mapped(fit(joint, *joint.bounds(), most // 2, CAREFUL), lambda step: replace(step, done=2 * step.done))
+    found = yield from shifted(search, 0, total)
+    walks, part = 2 * found.walks, 1.0
+    for turn in range(TRIES):
+        there = judged(*joint.moved(part * found.moves))
+        walks += 2
+        yield Progress(done=most + 2 * (turn + 1), total=total)
+        if there.alone.value <= limit:
+            nearer = there.sound and _nearer(there.shown, first.shown) and _nearer(there.shown, there.alone)
+            return there if nearer else first, walks
+        # The loss has no slope where the way begins, or a small one.
+        loss = there.alone.value - first.alone.value
+        part *= CAUTION * math.sqrt((limit - first.alone.value) / loss) if math.isfinite(loss) else 0.5
+    return first, walks
+
+
 def _nearer(one: EndpointError, other: EndpointError) -> bool:
     return one.value < other.value and paired_wins(one, other) > 0.5
-
-
-def _doubled(step: Progress) -> Progress:
-    return Progress(done=2 * step.done, total=2 * step.total)
 
 
 def watched_walks(steps: int) -> int:

@@ -48,6 +48,13 @@ def shown_sigmas(sigmas: Sequence[float], moves: NDArray[np.float64], info: Mode
     return (float(sigmas[0]), *np.where(moves == 0, nodes, np.maximum(moved, info.sigma_min)).tolist())
 
 
+def residual_of(reached: Tensor, ends: Tensor) -> Tensor:
+    """Differences of all noises and dimensions in a row, whose square is the mean square error."""
+    differences = (reached.double() - ends.double()).flatten()
+    residual: Tensor = differences / differences.numel() ** 0.5
+    return residual
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridWalker:
     """A `Walker` on a grid. The square of its residual is the mean square error of the noises.
@@ -78,9 +85,7 @@ class GridWalker:
                 known.append((x, visit.memory))
             states.append(known)
             reached.append(x)
-        differences = (torch.cat(reached).double() - self.ends.double()).flatten()
-        residual = differences / differences.numel() ** 0.5
-        return Walked(residual=residual, states=states if base is None else None)
+        return Walked(residual=residual_of(torch.cat(reached), self.ends), states=states if base is None else None)
 
 
 def _kept(base: Walked) -> list[list[tuple[Tensor, Memory]]]:
@@ -126,7 +131,4 @@ class JointWalker:
         return Walked(residual=torch.cat([found, self.weight * self._residual(sigmas, None)]))
 
     def _residual(self, sigmas: Sequence[float], shown: Sequence[float] | None) -> Tensor:
-        reached = sample(self.fields, self.latents, sigmas, self.solver, model_sigmas=shown)
-        differences = (reached.double() - self.ends.double()).flatten()
-        residual: Tensor = differences / differences.numel() ** 0.5
-        return residual
+        return residual_of(sample(self.fields, self.latents, sigmas, self.solver, model_sigmas=shown), self.ends)
