@@ -16,35 +16,26 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from artc.artifact import Warp, steps_for
-from artc.evaluation.classifier import Classifier, feature_moments, find_judge, load_classifier
 from artc.evaluation.endpoint import Teacher
-from artc.evaluation.frechet import Moments, frechet
 from artc.learning.actor_critic import LearnerConfig
 from artc.learning.methods import Task, find_method
-from artc.models.cards import card
-from artc.models.checksums import sha256_of
-from artc.models.registry import find
-from artc.models.score_model import Probe, ScoreModel
 from artc.progress import drain
 from artc.request import Request
 from artc.sampling.grids import GRIDS, grid_for
-from artc.sampling.solvers import find_solver
-from artc.sampling.trajectories import sample
-from artc.training.datasets import DATASETS
 
 from .banks import walked
 from .cells import append_cell, key_of, read_cells
+from .judging import NOISE, Judging
 from .record import RESULTS, record, show
 
-MODEL, SAMPLES, SEEDS, NOISE = "mnist", 10_000, (0, 1, 2), 20_261_122
+MODEL, SAMPLES, SEEDS = "mnist", 10_000, (0, 1, 2)
 NFES = {"rk4": (5, 9, 17, 25, 37, 69), "heun": (3, 5, 9, 13, 19, 35), "euler": (2, 3, 5, 7, 12, 30)}
 NAMES = ("uniform", "logsnr", "edm", "edm-free", "art-rl")
 TEACHER = Teacher(steps=64)
@@ -65,19 +56,12 @@ class Study:
     """The model, what its samples are held against, and the cells that are known."""
 
     def __init__(self, data: Path, cells: Path, samples: int, device: str, batch: int) -> None:
-        self.model: ScoreModel = replace(find(MODEL).load(torch.device(device)), batch=batch)
-        self.probe = Probe(self.model)
-        self.classifier: Classifier = load_classifier(MODEL, device)
+        self.judging = Judging(MODEL, data, samples, device, batch)
+        self.model, self.probe = self.judging.model, self.judging.probe
         self.path, self.known, self.samples = cells, read_cells(cells), samples
-        self.facts = {
-            "weights": self.model.info.sha256,
-            "classifier": card(find_judge(MODEL).name)["sha256"],
-            "data": sha256_of(data),
-            "samples": samples,
-        }
-        self.reference: Moments = feature_moments(self.classifier, DATASETS[MODEL].images(data, "train"))
-        test = DATASETS[MODEL].images(data, "test")
-        self.floor = {"images": len(test), "frechet": frechet(feature_moments(self.classifier, test), self.reference)}
+        self.facts = {**self.judging.facts, "samples": samples}
+        test = self.judging.test
+        self.floor = {"images": len(test), "frechet": self.judging.distance(test)}
 
     def warp(self, seed: int, *, compile_it: bool) -> Warp | None:
         """The learned warp of a seed, from the cells or compiled."""
@@ -115,13 +99,8 @@ class Study:
 
     def measure(self, cell: Cell) -> None:
         """Draw the samples of a cell and keep their distance."""
-        before, began = self.probe.calls, time.perf_counter()
-        latents = self.model.latents(self.samples, NOISE + cell.seed)
-        drawn = sample(self.probe.on, latents, cell.sigmas, find_solver(cell.solver))
-        found = frechet(feature_moments(self.classifier, drawn), self.reference)
-        counted = (self.probe.calls - before) / self.samples
-        if counted != cell.nfe:
-            raise SystemExit(f"{cell.solver} made {counted} calls for an NFE of {cell.nfe}.")
+        began = time.perf_counter()
+        found = self.judging.distance(self.judging.drawn(cell.solver, cell.sigmas, cell.nfe, cell.seed))
         facts = {"key": self.key(cell), **asdict(cell), "frechet": found, "samples": self.samples}
         self.keep({**facts, "seconds": round(time.perf_counter() - began, 1), "device": str(self.model.device)})
 

@@ -14,30 +14,22 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from artc.evaluation.classifier import CLASSIFIERS, feature_moments, find_judge, load_classifier
+from artc.evaluation.classifier import CLASSIFIERS
 from artc.evaluation.endpoint import Teacher
-from artc.evaluation.frechet import frechet
-from artc.models.cards import card
-from artc.models.checksums import sha256_of
-from artc.models.registry import find
-from artc.models.score_model import Probe
-from artc.sampling.solvers import find_solver
-from artc.sampling.trajectories import sample
-from artc.training.datasets import DATASETS
 
 from .cells import append_cell, key_of, read_cells
+from .judging import NOISE, Judging
 from .peers import CELLS as GRIDS
 from .peers import NFES, OURS, PLANNED, SOLVER_NAMES, WITH_MODEL_SIGMAS, budgets
 from .record import RESULTS
 
-SAMPLES, SEEDS, NOISE = 10_000, (0, 1, 2), 20_261_122
+SAMPLES, SEEDS = 10_000, (0, 1, 2)
 CELLS = RESULTS / "peer_frechet.jsonl"
 METHODS = (OURS, WITH_MODEL_SIGMAS, *PLANNED)
 TEACHER, TEACHER_STEPS, TEST = "teacher", 64, "test images"
@@ -48,17 +40,8 @@ class Study:
 
     def __init__(self, name: str, data: Path, cells: Path, samples: int, device: str, batch: int) -> None:
         self.name, self.path, self.samples = name, cells, samples
-        self.model = replace(find(name).load(torch.device(device)), batch=batch)
-        self.probe = Probe(self.model)
-        self.classifier = load_classifier(name, device)
-        self.facts = {
-            "weights": self.model.info.sha256,
-            "classifier": card(find_judge(name).name)["sha256"],
-            "data": sha256_of(data),
-            "noise": NOISE,
-        }
-        self.reference = feature_moments(self.classifier, DATASETS[name].images(data, "train"))
-        self.test = DATASETS[name].images(data, "test")
+        self.judging = Judging(name, data, samples, device, batch)
+        self.facts = {**self.judging.facts, "noise": NOISE}
         self.known = read_cells(cells)
         self.walks = {cell["walk"]: cell["frechet"] for cell in self.known.values()}
         """Distances by what they depend on: methods that find the same grid have the same samples."""
@@ -66,10 +49,10 @@ class Study:
     def run(self, grids: Sequence[dict[str, Any]], seed: int) -> Iterator[dict[str, Any]]:
         """Measure what is not known of a seed, yielding every new cell: what a distance can be, and then the grids."""
         teacher = Teacher(steps=TEACHER_STEPS)
-        fine = {"solver": teacher.solver, "nfe": teacher.calls, "sigmas": teacher.sigmas(self.model.info)}
+        fine = {"solver": teacher.solver, "nfe": teacher.calls, "sigmas": teacher.sigmas(self.judging.model.info)}
         for grid in ({"method": TEST}, {"method": TEACHER, **fine}, *grids):
             walked = {name: grid.get(name) for name in ("solver", "sigmas", "model_sigmas")}
-            samples = min(self.samples, len(self.test)) if grid["method"] == TEST else self.samples
+            samples = min(self.samples, len(self.judging.test)) if grid["method"] == TEST else self.samples
             walk = key_of(kind="walk", seed=seed, samples=samples, **walked, **self.facts)
             where = {name: grid.get(name) for name in ("method", "solver", "nfe")}
             key = key_of(kind="peer-frechet", walk=walk, **where)
@@ -78,31 +61,20 @@ class Study:
             began, cell = time.perf_counter(), {"key": key, "walk": walk, "model": self.name, **where, "seed": seed}
             if walk not in self.walks:
                 images = self._test(seed, samples) if grid["method"] == TEST else self._drawn(grid, seed)
-                self.walks[walk] = frechet(feature_moments(self.classifier, images), self.reference)
-            took = {"seconds": round(time.perf_counter() - began, 1), "device": str(self.model.device)}
+                self.walks[walk] = self.judging.distance(images)
+            took = {"seconds": round(time.perf_counter() - began, 1), "device": str(self.judging.model.device)}
             self.known[key] = {**cell, "samples": samples, "frechet": self.walks[walk], **took}
             append_cell(self.path, self.known[key])
             yield self.known[key]
 
     def _test(self, seed: int, samples: int) -> Tensor:
         """As many of the test images, others for each seed."""
-        order = torch.randperm(len(self.test), generator=torch.Generator().manual_seed(seed))
-        return self.test[order[:samples]]
+        test = self.judging.test
+        return test[torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:samples]]
 
     def _drawn(self, grid: dict[str, Any], seed: int) -> Tensor:
-        """Samples of a grid, whose calls are counted."""
-        before, latents = self.probe.calls, self.model.latents(self.samples, NOISE + seed)
-        drawn = sample(
-            self.probe.on,
-            latents,
-            grid["sigmas"],
-            find_solver(grid["solver"]),
-            model_sigmas=grid.get("model_sigmas"),
-        )
-        counted = (self.probe.calls - before) / self.samples
-        if counted != grid["nfe"]:
-            raise SystemExit(f"{grid['solver']} made {counted} calls for an NFE of {grid['nfe']}.")
-        return drawn
+        """Samples of a grid."""
+        return self.judging.drawn(grid["solver"], grid["sigmas"], grid["nfe"], seed, grid.get("model_sigmas"))
 
 
 def grids_of(cells: Path, model: str, solvers: Sequence[str], nfes: Sequence[int]) -> list[dict[str, Any]]:
