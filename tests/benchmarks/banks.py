@@ -30,6 +30,6 @@ def walked(probe: Probe, request: Request, ends: int = 0) -> Walked:
     limits = {"sigma_min": info.sigma_min, "sigma_max": info.sigma_max}
     bank = drain(build_bank(probe.on, latents, nodes=request.nodes, ends=ends, **limits))
     coordinate = Coordinate(info.sigma_min, info.sigma_max)
-    training, held_out = (energy_of(part, coordinate) for part in bank.split(request.trajectories // 4))
+    training, held_out = (energy_of(part, coordinate) for part in bank.split(request.held))
     assert bank.ends is not None
     return Walked(training=training, held_out=held_out, latents=latents.first(ends), ends=bank.ends)

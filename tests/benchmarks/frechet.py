@@ -39,6 +39,8 @@ MODEL, SAMPLES, SEEDS = "mnist", 10_000, (0, 1, 2)
 NFES = {"rk4": (5, 9, 17, 25, 37, 69), "heun": (3, 5, 9, 13, 19, 35), "euler": (2, 3, 5, 7, 12, 30)}
 NAMES = ("uniform", "logsnr", "edm", "edm-free", "art-rl")
 TEACHER = Teacher(steps=64)
+TRAJECTORIES = 256
+"""What the learned warps were compiled from; more than the default, so that it is the grid that is judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ class Study:
 
     def warp(self, seed: int, *, compile_it: bool) -> Warp | None:
         """The learned warp of a seed, from the cells or compiled."""
-        request = Request(nfe=(9,), seed=seed)
+        request = Request(nfe=(9,), seed=seed, trajectories=TRAJECTORIES)
         asked = {"trajectories": request.trajectories, "nodes": request.nodes, "learner": asdict(LearnerConfig())}
         key = key_of(kind="warp", weights=self.facts["weights"], seed=seed, **asked)
         if key not in self.known and compile_it:

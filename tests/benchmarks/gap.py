@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from artc.artifact import Coordinate
@@ -22,16 +24,16 @@ SEEDS = (0, 1, 2)
 
 def run() -> None:
     """Compile the clock of each model with each seed and hold it to the bound of trajectories it has not seen."""
-    results = []
+    results, asked = [], Request(nfe=(9,))
     for name in MODELS:
         model = find(name).load(torch.device("cpu"))
         coordinate = Coordinate(model.info.sigma_min, model.info.sigma_max)
         for seed in SEEDS:
-            request, probe = Request(nfe=(9,), seed=seed), Probe(model)
+            request, probe = replace(asked, seed=seed), Probe(model)
             latents = model.latents(request.trajectories, request.bank_seed)
             limits = {"sigma_min": model.info.sigma_min, "sigma_max": model.info.sigma_max}
             bank = drain(build_bank(probe.on, latents, nodes=request.nodes, **limits))
-            training, held_out = (energy_of(part, coordinate) for part in bank.split(request.trajectories // 4))
+            training, held_out = (energy_of(part, coordinate) for part in bank.split(request.held))
             learned = drain(find_method("art-rl")(Task(energy=training, seed=seed)))
             results.append(
                 {
@@ -48,7 +50,7 @@ def run() -> None:
     keys = ("gap_held_out", "gap_training", "closed_form_gap_held_out", "state_gain")
     rows = [(r["model"], str(r["seed"]), *(f"{r[key]:.2%}" for key in keys)) for r in results]
     show("RL gap to the lower bound", columns, rows)
-    record("gap", {"trajectories": 256, "held_out": 64, "results": results})
+    record("gap", {"trajectories": asked.trajectories, "held_out": asked.held, "results": results})
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def run() -> None:
     """Learn both, count, and compare."""
     model, request = find("mnist").load(torch.device("cpu")), Request(nfe=NFE)
     info, probe, began = model.info, Probe(model), time.perf_counter()
-    latents, held = model.latents(request.trajectories, request.bank_seed), request.trajectories // 4
+    latents, held = model.latents(request.trajectories, request.bank_seed), request.held
     bank = drain(build_bank(probe.on, latents, sigma_min=info.sigma_min, sigma_max=info.sigma_max, nodes=request.nodes))
     coordinate, spent, walked = Coordinate(info.sigma_min, info.sigma_max), probe.calls, time.perf_counter() - began
     training, held_out = (energy_of(part, coordinate) for part in bank.split(held))
