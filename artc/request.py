@@ -27,7 +27,7 @@ class Effort:
 EFFORTS: dict[str, Effort] = {
     "fast": Effort(trajectories=64, refine=48, trials=0),
     "default": Effort(trajectories=128, refine=48, trials=10),
-    "max": Effort(trajectories=256, refine=128, trials=64),
+    "max": Effort(trajectories=256, refine=128, trials=48),
 }
 """`fast` chooses between the grids that are known; the others also move their nodes."""
 

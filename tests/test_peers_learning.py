@@ -100,6 +100,10 @@ def test_calls_are_those_that_the_network_saw_and_the_grid_is_the_models(name, m
     again = SMALL[name](model, 5)("dpmpp_2m", 3)
     assert (again.sigmas, again.model_sigmas, again.calls) == (first.sigmas, first.model_sigmas, first.calls)
     assert find("dpmpp_2m", 3).calls == first.calls  # also where it was known already
+    counted.calls, find = 0, SMALL[name](model, 5)
+    several = [find("dpmpp_2m", steps) for steps in (4, 2, 3)]
+    shared = max(found.shared for found in several)
+    assert shared + sum(found.calls - found.shared for found in several) == counted.calls
 
 
 @pytest.fixture(scope="module")

@@ -148,7 +148,7 @@ def prepare(model: ScoreModel, seed: int, *, paths: int = PATHS, levels: int = L
                 if waited >= PATIENCE:
                     break
         seconds = known.seconds + time.perf_counter() - began
-        return Found(sigmas=best, calls=known.calls + probe.calls, seconds=seconds)
+        return Found(sigmas=best, calls=known.calls + probe.calls, shared=known.calls, seconds=seconds)
 
     return find
 

@@ -73,7 +73,8 @@ def prepare(model: ScoreModel, seed: int, *, noises: int = NOISES, nodes: int = 
         check_nodes(solver, steps, nodes)
         known, began = costs(), time.perf_counter()
         sigmas = finished(levels[cheapest_path(known.matrix, steps, gamma)], model.info)
-        return Found(sigmas=sigmas, calls=known.calls, seconds=known.seconds + time.perf_counter() - began)
+        seconds = known.seconds + time.perf_counter() - began
+        return Found(sigmas=sigmas, calls=known.calls, shared=known.calls, seconds=seconds)
 
     return find
 

@@ -92,6 +92,7 @@ def prepare(
         return Found(
             sigmas=finished(nodes.neg().exp().tolist(), model.info),
             calls=known.calls + unrolled.calls,
+            shared=known.calls,
             seconds=known.seconds + time.perf_counter() - began,
             model_sigmas=said if shifted else None,
         )

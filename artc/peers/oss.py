@@ -62,10 +62,10 @@ def prepare(model: ScoreModel, seed: int, *, noises: int = NOISES, intervals: in
             began = time.perf_counter()
             teacher = walked(probe.on, plain.latents(noises, seed), candidates(model.info, intervals))
             taught.append((teacher, probe.calls, time.perf_counter() - began))
-        teacher, calls, seconds = taught[0]
+        teacher, first_calls, first_seconds = taught[0]
         rule = find_solver(solver if BUDGETS[solver].calls_per_step == 1 else "euler")
         if rule.name not in tables:
-            tables[rule.name] = Table(row=first_row(teacher), paths=[()], calls=[calls], seconds=[seconds])
+            tables[rule.name] = Table(row=first_row(teacher), paths=[()], calls=[first_calls], seconds=[first_seconds])
         table = tables[rule.name]
         while len(table.paths) <= steps:
             before, began = probe.calls, time.perf_counter()
@@ -74,7 +74,8 @@ def prepare(model: ScoreModel, seed: int, *, noises: int = NOISES, intervals: in
             table.calls.append(table.calls[-1] + probe.calls - before)
             table.seconds.append(table.seconds[-1] + time.perf_counter() - began)
         sigmas = [teacher.levels[node] for node in table.paths[steps]]
-        return Found(sigmas=finished(sigmas, model.info), calls=table.calls[steps], seconds=table.seconds[steps])
+        calls, seconds = table.calls[steps], table.seconds[steps]
+        return Found(sigmas=finished(sigmas, model.info), calls=calls, shared=calls, seconds=seconds)
 
     return find
 

@@ -37,6 +37,7 @@ class Found:
     Attributes:
         sigmas: K + 1 of them in the model's domain, strictly decreasing from sigma_max to exactly 0.
         calls: network calls per sample that this grid needed, also those that serve other budgets too.
+        shared: those of them that do serve the other budgets of the solver.
         seconds: wall time, likewise.
         model_sigmas: what the network is to be shown at the first K of them; None where it is the sigmas themselves.
 
@@ -47,6 +48,7 @@ class Found:
     calls: int
     seconds: float
     model_sigmas: tuple[float, ...] | None = None
+    shared: int = 0
 
     def __post_init__(self) -> None:
         nodes = np.asarray(self.sigmas)

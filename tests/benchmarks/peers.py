@@ -5,8 +5,8 @@
 
 Root mean square distance to the end points of 128 Heun steps on 256 noises that no method saw. `artc` is what
 `artc.compile` makes of a solver and all its budgets; `artc-model-sigmas` what it makes asked for model sigmas, walked
-with them where they were found to help, and without where not. The methods of others are those of `artc.peers`; LD3 is
-among them with `--ld3`: it is a training for each cell.
+with them where they were found to help, and without where not; `artc-max` what it makes at its greatest effort. The
+methods of others are those of `artc.peers`; LD3 is among them with `--ld3`: it is a training for each cell.
 
 Every value is a cell, written to `--cells` as soon as it is measured, and the same command goes on from there. The key
 of a peer's cell has nothing of artc's own method in it; that of artc's has `--version`, which tells one state of it
@@ -32,7 +32,6 @@ from artc.evaluation.endpoint import EndpointError, Teacher, endpoint_error
 from artc.models.registry import find
 from artc.models.score_model import Probe
 from artc.peers import PEERS, Finder, Found, gits
-from artc.request import EFFORTS
 from artc.sampling.grids import grid_for
 from artc.sampling.solvers import find_solver
 from artc.sampling.trajectories import sample
@@ -42,9 +41,16 @@ from .record import RESULTS
 
 SOLVER_NAMES = ("euler", "heun", "dpmpp_2m", "ipndm_3", "unipc_3")
 HAND_MADE = ("edm", "edm-free", "logsnr")
-OURS, WITH_MODEL_SIGMAS = "artc", "artc-model-sigmas"
+OURS, WITH_MODEL_SIGMAS, AT_LENGTH = "artc", "artc-model-sigmas", "artc-max"
 LEARNED = ("ld3", "ld3-shifted")
 PLANNED = tuple(name for name in PEERS if name not in LEARNED)
+COMPILED: dict[str, dict[str, Any]] = {
+    OURS: {"effort": "default"},
+    WITH_MODEL_SIGMAS: {"effort": "default", "model_sigmas": True},
+    AT_LENGTH: {"effort": "max"},
+}
+"""What `artc.compile` is asked for."""
+
 NOISE, SEED = 20_261_124, 0
 NFES = tuple(range(3, 11))
 CELLS = RESULTS / "peers.jsonl"
@@ -70,10 +76,9 @@ class Study:
         version: str,
         device: str,
         settings: Settings | None = None,
-        effort: str = "default",
         seed: int = SEED,
     ) -> None:
-        self.name, self.cells, self.version, self.effort, self.seed = name, cells, version, effort, seed
+        self.name, self.cells, self.version, self.seed = name, cells, version, seed
         self.settings = settings or Settings()
         self.model = find(name).load(torch.device(device))
         self.probe = Probe(self.model)
@@ -92,8 +97,9 @@ class Study:
 
     def key(self, method: str, solver: str, nfe: int) -> str:
         """What a value depends on: for artc's own method its version, for a peer's the revision of the peer."""
-        ours = method in (OURS, WITH_MODEL_SIGMAS)
-        facts = {"version": self.version, "effort": self.effort} if ours else {"revision": REVISIONS.get(method, "")}
+        facts = {"revision": REVISIONS.get(method, "")}
+        if method in COMPILED:
+            facts = {"version": self.version, "effort": COMPILED[method]["effort"]}
         return key_of(
             kind="peers",
             model=self.name,
@@ -111,7 +117,7 @@ class Study:
         """Measure what is not known yet, yielding every new cell."""
         for method in methods:
             missing = [nfe for nfe in nfes if self.key(method, solver, nfe) not in self.known]
-            if method in (OURS, WITH_MODEL_SIGMAS) and missing:
+            if method in COMPILED and missing:
                 yield from self._compiled(method, solver, nfes, missing)
                 continue
             for nfe in missing:
@@ -128,14 +134,18 @@ class Study:
         self, method: str, solver: str, nfes: Sequence[int], missing: Sequence[int]
     ) -> Iterator[dict[str, Any]]:
         """One compilation for all budgets of a solver."""
-        began, told = time.perf_counter(), method == WITH_MODEL_SIGMAS
-        artifact = artc.compile(
-            self.model, nfe=nfes, solver=solver, seed=self.seed, effort=self.effort, model_sigmas=told
-        )
-        spent = {"calls": artifact.provenance.score_evals, "seconds": time.perf_counter() - began}
+        began = time.perf_counter()
+        artifact = artc.compile(self.model, nfe=nfes, solver=solver, seed=self.seed, **COMPILED[method])
+        calls, seconds = artifact.provenance.score_evals, time.perf_counter() - began
         for schedule in artifact.schedules:
             if schedule.nfe in missing:
-                found = Found(sigmas=schedule.sigmas, model_sigmas=schedule.model_sigmas, **spent)
+                found = Found(
+                    sigmas=schedule.sigmas,
+                    calls=calls,
+                    shared=calls,
+                    seconds=seconds,
+                    model_sigmas=schedule.model_sigmas,
+                )
                 yield self._keep(method, solver, schedule.nfe, found)
 
     def measured(self, solver: str, found: Found) -> EndpointError:
@@ -155,13 +165,14 @@ class Study:
             "error": error.value,
             "stderr": error.stderr,
             "calls": found.calls,
+            "shared": found.shared,
             "seconds": round(found.seconds, 2),
             "sigmas": list(found.sigmas),
             "model_sigmas": None if found.model_sigmas is None else list(found.model_sigmas),
             "noises": self.settings.noises,
             "teacher_steps": self.settings.teacher_steps,
             "seed": self.seed,
-            "version": self.version if method in (OURS, WITH_MODEL_SIGMAS) else REVISIONS.get(method, ""),
+            "version": self.version if method in COMPILED else REVISIONS.get(method, ""),
             "torch": torch.__version__.split("+")[0],
             "device": str(self.model.device),
         }
@@ -208,15 +219,13 @@ def main() -> None:
     parser.add_argument("--methods", help="only these, with commas between")
     parser.add_argument("--cells", type=Path, default=CELLS, help="where finished cells are kept")
     parser.add_argument("--version", default=artc.__version__, help="of artc's own method, to measure it again")
-    parser.add_argument("--effort", choices=EFFORTS, default="default", help="what artc's own method may spend")
     parser.add_argument("--seed", type=int, default=SEED, help="of what methods learn from; the noises stay the same")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    methods = options.methods.split(",") if options.methods else [*HAND_MADE, *PLANNED, OURS, WITH_MODEL_SIGMAS]
+    methods = options.methods.split(",") if options.methods else [*HAND_MADE, *PLANNED, *COMPILED]
     methods += LEARNED if options.ld3 else ()
     for name in options.model:
-        effort, seed = options.effort, options.seed
-        study = Study(name, options.cells, options.version, options.device, effort=effort, seed=seed)
+        study = Study(name, options.cells, options.version, options.device, seed=options.seed)
         measure(study, methods, options.solver.split(","), options.nfe)
 
 

@@ -16,11 +16,11 @@ from artc.peers import PEERS
 from .cells import read_cells
 from .frechet_tables import frechet_section
 from .peer_frechet import CELLS as FRECHET
-from .peers import CELLS, HAND_MADE, LEARNED, OURS, PLANNED, SEED, WITH_MODEL_SIGMAS
+from .peers import CELLS, COMPILED, HAND_MADE, LEARNED, OURS, PLANNED, SEED, WITH_MODEL_SIGMAS
 from .readme import markdown
 
 PAGE = Path(__file__).with_name("RESULTS.md")
-ORDER = (OURS, WITH_MODEL_SIGMAS, *PEERS, *HAND_MADE)
+ORDER = (*COMPILED, *PEERS, *HAND_MADE)
 TARGETS: dict[str, tuple[str, ...]] = {
     f"the best of {', '.join(PLANNED)}": PLANNED,
     "ld3": ("ld3",),
@@ -35,7 +35,8 @@ HEAD = """# artc and other methods
 Root mean square distance of the samples of a few calls from those of {teacher_steps} Heun steps, on {noises} noises
 that no method saw; lower is better, the lowest of each row is bold. Each method is a file of `artc/peers/`, which says
 what it does and where it differs from what was published. `artc` is what `artc.compile` makes, asked for a solver and
-its budgets; `artc-model-sigmas` what it makes asked for model sigmas too, walked with them. {cells} cells.
+its budgets; `artc-model-sigmas` what it makes asked for model sigmas too, walked with them; `artc-max` what it makes of
+`effort="max"`. {cells} cells.
 
 `python -m tests.benchmarks.peers` measured them, seed {seed} where nothing else is said, and
 `python -m tests.benchmarks.results_page` wrote this page."""
@@ -51,9 +52,10 @@ The seed is that of the noises a method learns from; those it is judged on stay 
 best of {peers}, geometric mean over the cells that are known for every seed; and the
 standard deviation of our error over the seeds in parts of its mean, median over the cells."""
 
-COSTS = """## What finding a grid takes
+COSTS = """## What finding the grids takes
 
-Median over the cells; what serves several grids is counted in each of them."""
+Model calls, for one sample each, for all budgets of one solver, mean over the solvers. What serves several budgets is
+counted once, artc's final check with the rest. Seconds are measured by `python -m tests.benchmarks.cost`."""
 
 Cell = Mapping[str, Any]
 Cells = Mapping[tuple[str, str, int], Mapping[str, Cell]]
@@ -92,7 +94,7 @@ def error_table(cells: Cells) -> str:
     A grid alone is held against lists of sigmas, one with model sigmas against everything.
     """
     names = [name for name in ORDER if any(name in row for row in cells.values())]
-    everything = [name for name in names if name not in (OURS, WITH_MODEL_SIGMAS)]
+    everything = [name for name in names if name not in COMPILED]
     lists = [name for name in everything if name != LEARNED[1]]
     rows = []
     for (_, _, nfe), row in cells.items():
@@ -124,21 +126,14 @@ def best_of(row: Mapping[str, Cell], names: Iterable[str]) -> str | None:
 
 
 def ratios(cells: Cells, ours: str, theirs: Sequence[str]) -> list[float]:
-    """Our error over that of the best of theirs, for each cell in which we and all of them are known.
-
-    A cell without model sigmas is walked without them.
-    """
-    found = []
-    for row in cells.values():
-        mine = row.get(ours, row.get(OURS))
-        if mine is not None and all(name in row for name in theirs):
-            found.append(mine["error"] / row[best_of(row, theirs) or ""]["error"])
-    return found
+    """Our error over that of the best of theirs, for each cell in which we and all of them are known."""
+    known = [row for row in cells.values() if {ours, *theirs} <= row.keys()]
+    return [row[ours]["error"] / min(row[name]["error"] for name in theirs) for row in known]
 
 
 def ratio_table(cells: Cells) -> str:
     """A row for each target, over all models and for each of them."""
-    ours = [name for name in (OURS, WITH_MODEL_SIGMAS) if any(name in row for row in cells.values())]
+    ours = [name for name in COMPILED if any(name in row for row in cells.values())]
     models = list(dict.fromkeys(key[0] for key in cells))
     rows = []
     for mine in ours:
@@ -162,7 +157,7 @@ def seed_table(lines: Sequence[Cell]) -> str:
     seeds = sorted({cell["seed"] for cell in lines})
     several = {seed: sorted_out(lines, seed) for seed in seeds}
     rows = []
-    for ours in (OURS, WITH_MODEL_SIGMAS):
+    for ours in COMPILED:
         for model in dict.fromkeys(key[0] for key in several[SEED]):
             known = [
                 {key for key, row in several[seed].items() if key[0] == model and {ours, *PLANNED} <= row.keys()}
@@ -180,17 +175,25 @@ def seed_table(lines: Sequence[Cell]) -> str:
 
 
 def cost_table(cells: Cells) -> str:
-    """Calls and seconds of every method, on each model."""
+    """Calls of every method for all budgets of a solver, on each model."""
     models = list(dict.fromkeys(key[0] for key in cells))
     rows = []
-    for name in (OURS, *PLANNED, *LEARNED):
+    for name in (*COMPILED, *PLANNED, *LEARNED):
         row = [name]
         for model in models:
-            some = [found[name] for key, found in cells.items() if key[0] == model and name in found]
-            calls, seconds = (median(cell[what] for cell in some) if some else 0 for what in ("calls", "seconds"))
-            row.append(f"{calls:,.0f} calls, {seconds:.1f} s" if some else "-")
+            found: dict[str, list[Cell]] = {}
+            for key, methods in cells.items():
+                if key[0] == model and name in methods:
+                    found.setdefault(key[1], []).append(methods[name])
+            row.append(f"{mean(map(calls_of, found.values())):,.0f}" if found else "-")
         rows.append(row)
     return markdown(["method", *(f"`{model}`" for model in models)], rows)
+
+
+def calls_of(cells: Sequence[Cell]) -> int:
+    """Calls that all cells of a method and solver took: what they share once, and what each of them took besides."""
+    shared: int = max(cell["shared"] for cell in cells)
+    return shared + sum(cell["calls"] - cell["shared"] for cell in cells)
 
 
 def write(cells: Path = CELLS, frechet: Path = FRECHET, to: Path = PAGE) -> None:
