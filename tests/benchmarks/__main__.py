@@ -32,7 +32,7 @@ def full(device: str, data: dict[str, Path]) -> None:
     """Every cell of `peers` and `peer_frechet` that is not known yet, all grids of few steps, and the page."""
     for seed in FULL_SEEDS:
         for name in FULL_MODELS:
-            methods = (*peers.HAND_MADE, *peers.PLANNED, peers.OURS, peers.WITH_MODEL_SIGMAS, *peers.LEARNED)
+            methods = (*peers.HAND_MADE, *peers.PLANNED, *peers.COMPILED, *peers.LEARNED)
             study = peers.Study(name, peers.CELLS, artc.__version__, device, seed=seed)
             peers.measure(study, methods, peers.SOLVER_NAMES, peers.NFES)
     exhaustive.run(tuple(data), device)
