@@ -28,7 +28,7 @@ cells on the grids of the tables above."""
 FLOORS = """What a distance can be: as many test images, and samples of the {calls} calls whose end points are aimed at.
 Where the distance of few calls is near the latter or below it, it says little about how near they end."""
 
-LOSSES = """Where artc is further than the best peer by more than noise, or with one seed known, wherever it is further:"""
+LOSSES = """Where artc is further than the best peer by more than noise, or of one seed, wherever it is further:"""
 
 Values = Mapping[str, Mapping[int, float]]
 """Method to seed to distance."""
