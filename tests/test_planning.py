@@ -80,7 +80,7 @@ def test_the_stated_budgets():
 
 def test_an_effort_decides_what_is_not_said():
     assert requested((3,), ("heun",)) == Request(nfe=(3,), trajectories=128, refine=48, trials=10)
-    assert requested((3,), ("heun",), effort="max") == Request(nfe=(3,), trajectories=256, refine=128, trials=64)
+    assert requested((3,), ("heun",), effort="max") == Request(nfe=(3,), trajectories=256, refine=128, trials=48)
     words = {"effort": "max", "trajectories": 16, "trials": 0, "refine": False, "seed": 4}
     wanted = Request(nfe=(4, 8), solvers=("euler",), trajectories=16, refine=0, trials=0, seed=4)
     assert requested((4, 8), ("euler",), **words) == wanted
