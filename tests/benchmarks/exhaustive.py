@@ -1,7 +1,7 @@
 """Compiled grids of few steps beside the best grid that there is, found by trying all.
 
     python -m tests.benchmarks.exhaustive
-    python -m tests.benchmarks.exhaustive --model mnist cifar10
+    python -m tests.benchmarks.exhaustive --model mnist
 
 Every grid of K steps whose free nodes are among `LEVELS` sigmas, evenly spaced in ln sigma, is walked on `SEARCHED`
 noises. From the best of them the nodes are moved by a long matching on more noises. What comes of it and what
@@ -31,7 +31,7 @@ from artc.sampling.trajectories import sample
 
 from .record import record, show
 
-SOLVERS, STEPS = ("heun", "dpmpp_2m"), (2, 3, 4)
+MODELS, SOLVERS, STEPS = ("mnist", "cifar10"), ("heun", "dpmpp_2m"), (2, 3, 4)
 HIGHEST, LOWEST, LEVELS = 40.0, 0.05, 24
 SEARCHED, MATCHED, TRIALS = 32, 96, 60
 JUDGED, TEACHER_STEPS = 256, 128
@@ -94,7 +94,7 @@ def compared(name: str, device: str) -> list[dict[str, Any]]:
     return results
 
 
-def run(models: Sequence[str] = ("mnist",), device: str = "cpu") -> None:
+def run(models: Sequence[str] = MODELS, device: str = "cpu") -> None:
     """Compare on each model, print and record."""
     results = [result for name in models for result in compared(name, device)]
     rows = [
@@ -112,7 +112,7 @@ def run(models: Sequence[str] = ("mnist",), device: str = "cpu") -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compiled grids beside the best that there are.")
-    parser.add_argument("--model", nargs="+", default=["mnist"], help="registered models")
+    parser.add_argument("--model", nargs="+", default=list(MODELS), help="registered models")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     run(options.model, options.device)

@@ -18,6 +18,8 @@ from .frechet_tables import frechet_section
 from .peer_frechet import CELLS as FRECHET
 from .peers import CELLS, COMPILED, HAND_MADE, LEARNED, OURS, PLANNED, SEED, WITH_MODEL_SIGMAS
 from .readme import markdown
+from .record import load
+from .search_tables import cost_section, exhaustive_section
 
 PAGE = Path(__file__).with_name("RESULTS.md")
 ORDER = (*COMPILED, *PEERS, *HAND_MADE)
@@ -55,7 +57,7 @@ standard deviation of our error over the seeds in parts of its mean, median over
 COSTS = """## What finding the grids takes
 
 Model calls, for one sample each, for all budgets of one solver, mean over the solvers. What serves several budgets is
-counted once, artc's final check with the rest. Seconds are measured by `python -m tests.benchmarks.cost`."""
+counted once, artc's final check with the rest."""
 
 Cell = Mapping[str, Any]
 Cells = Mapping[tuple[str, str, int], Mapping[str, Cell]]
@@ -71,8 +73,8 @@ def sorted_out(lines: Iterable[Cell], seed: int = SEED) -> Cells:
     return dict(sorted(found.items(), key=lambda item: item[0]))
 
 
-def page(lines: Sequence[Cell], distances: Sequence[Cell] = ()) -> str:
-    """The whole page, of the cells of `peers` and of `peer_frechet`."""
+def page(lines: Sequence[Cell], distances: Sequence[Cell] = (), searches: Sequence[str] = ()) -> str:
+    """The whole page, of the cells of `peers` and of `peer_frechet`; `searches` are sections of `search_tables`."""
     cells = sorted_out(lines)
     several = {name: " and ".join(sorted({str(cell[name]) for cell in lines})) for name in ("teacher_steps", "noises")}
     parts = [HEAD.format(cells=sum(map(len, cells.values())), seed=SEED, **several)]
@@ -85,7 +87,7 @@ def page(lines: Sequence[Cell], distances: Sequence[Cell] = ()) -> str:
             some = {key: row for key, row in cells.items() if key[:2] == (model, solver)}
             parts += [f"**{solver}**", error_table(some)]
     parts += [COSTS, cost_table(cells)]
-    return "\n\n".join(filter(None, [*parts, frechet_section(distances)])) + "\n"
+    return "\n\n".join(filter(None, [*parts, *searches, frechet_section(distances)])) + "\n"
 
 
 def error_table(cells: Cells) -> str:
@@ -197,8 +199,10 @@ def calls_of(cells: Sequence[Cell]) -> int:
 
 
 def write(cells: Path = CELLS, frechet: Path = FRECHET, to: Path = PAGE) -> None:
-    """Write the page of two files of cells."""
-    to.write_text(page(*(list(read_cells(path).values()) for path in (cells, frechet))), encoding="utf-8")
+    """Write the page of two files of cells and of what `cost` and `exhaustive` recorded."""
+    lines, distances = (list(read_cells(path).values()) for path in (cells, frechet))
+    searches = (cost_section(load("cost")), exhaustive_section(load("exhaustive")))
+    to.write_text(page(lines, distances, searches), encoding="utf-8")
 
 
 def main() -> None:
