@@ -16,6 +16,7 @@ from . import (
     endpoint,
     exhaustive,
     gap,
+    more_noises,
     order,
     peer_frechet,
     peers,
@@ -35,11 +36,13 @@ def full(device: str, data: dict[str, Path]) -> None:
             methods = (*peers.HAND_MADE, *peers.PLANNED, *peers.COMPILED, *peers.LEARNED)
             study = peers.Study(name, peers.CELLS, artc.__version__, device, seed=seed)
             peers.measure(study, methods, peers.SOLVER_NAMES, peers.NFES)
+    for name in FULL_MODELS:
+        more_noises.measure(name, peers.CELLS, more_noises.CELLS, device)
     exhaustive.run(tuple(data), device)
     for name, path in data.items():
         batch = 2048 if device.startswith("cuda") else 64
         drawn = peer_frechet.Study(name, path, peer_frechet.CELLS, peer_frechet.SAMPLES, device, batch)
-        grids = peer_frechet.grids_of(peers.CELLS, name, peers.SOLVER_NAMES, peers.NFES)
+        grids = peers.grids_of(peers.CELLS, name, peers.SOLVER_NAMES, peers.NFES, peer_frechet.METHODS)
         peer_frechet.measure(drawn, grids, peer_frechet.SEEDS)
     results_page.write()
 

@@ -26,7 +26,7 @@ from artc.evaluation.endpoint import Teacher
 from .cells import append_cell, key_of, read_cells
 from .judging import NOISE, Judging
 from .peers import CELLS as GRIDS
-from .peers import NFES, OURS, PLANNED, SOLVER_NAMES, WITH_MODEL_SIGMAS, budgets
+from .peers import NFES, OURS, PLANNED, SOLVER_NAMES, WITH_MODEL_SIGMAS, budgets, grids_of
 from .record import RESULTS
 
 SAMPLES, SEEDS = 10_000, (0, 1, 2)
@@ -77,17 +77,6 @@ class Study:
         return self.judging.drawn(grid["solver"], grid["sigmas"], grid["nfe"], seed, grid.get("model_sigmas"))
 
 
-def grids_of(cells: Path, model: str, solvers: Sequence[str], nfes: Sequence[int]) -> list[dict[str, Any]]:
-    """What `peers` found for a model, budget by budget; of two cells for the same the later counts."""
-    found = {
-        (cell["nfe"], cell["solver"], cell["method"]): cell
-        for cell in read_cells(cells).values()
-        if cell["model"] == model
-    }
-    wanted = [(nfe, solver, method) for nfe in nfes for solver in solvers for method in METHODS]
-    return [found[key] for key in wanted if key in found]
-
-
 def measure(study: Study, grids: Sequence[dict[str, Any]], seeds: Sequence[int], ending: float = float("inf")) -> None:
     """Measure what is not known yet of these seeds, a line for each new cell; none is begun after `ending`."""
     for seed in seeds:
@@ -114,7 +103,7 @@ def main() -> None:
     options = parser.parse_args()
     ending = time.monotonic() + 60 * options.minutes
     study = Study(options.model, options.data, options.cells, options.samples, options.device, options.batch)
-    grids = grids_of(options.grids, options.model, options.solver.split(","), options.nfe)
+    grids = grids_of(options.grids, options.model, options.solver.split(","), options.nfe, METHODS)
     measure(study, grids, options.seeds, ending)
 
 

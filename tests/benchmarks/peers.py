@@ -63,6 +63,7 @@ class Settings:
     """What every cell is judged by."""
 
     noises: int = 256
+    noise: int = NOISE
     teacher_steps: int = 128
 
 
@@ -82,7 +83,7 @@ class Study:
         self.settings = settings or Settings()
         self.model = find(name).load(torch.device(device))
         self.probe = Probe(self.model)
-        self.latents = self.model.latents(self.settings.noises, NOISE)
+        self.latents = self.model.latents(self.settings.noises, self.settings.noise)
         self.known = read_cells(cells)
         self._ends: Tensor | None = None
         self._finders: dict[str, Finder] = {}
@@ -104,7 +105,7 @@ class Study:
             kind="peers",
             model=self.name,
             weights=self.model.info.sha256,
-            noises=[self.settings.noises, NOISE],
+            noises=[self.settings.noises, self.settings.noise],
             teacher=self.settings.teacher_steps,
             seed=self.seed,
             method=method,
@@ -179,6 +180,19 @@ class Study:
         append_cell(self.cells, cell)
         self.known[cell["key"]] = cell
         return cell
+
+
+def grids_of(
+    cells: Path, model: str, solvers: Sequence[str], nfes: Sequence[int], methods: Sequence[str]
+) -> list[dict[str, Any]]:
+    """What was found for a model at the first seed, budget by budget; of two cells for the same the later counts."""
+    found = {
+        (cell["nfe"], cell["solver"], cell["method"]): cell
+        for cell in read_cells(cells).values()
+        if cell["model"] == model and cell["seed"] == SEED
+    }
+    wanted = [(nfe, solver, method) for nfe in nfes for solver in solvers for method in methods]
+    return [found[key] for key in wanted if key in found]
 
 
 def spendable(solver: str, nfes: Sequence[int]) -> list[int]:

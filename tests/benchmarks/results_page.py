@@ -15,6 +15,8 @@ from artc.peers import PEERS
 
 from .cells import read_cells
 from .frechet_tables import frechet_section
+from .more_noises import CELLS as MORE
+from .more_noises import FURTHEST
 from .peer_frechet import CELLS as FRECHET
 from .peers import CELLS, COMPILED, HAND_MADE, LEARNED, OURS, PLANNED, SEED, WITH_MODEL_SIGMAS
 from .readme import markdown
@@ -59,6 +61,18 @@ COSTS = """## What finding the grids takes
 Model calls, for one sample each, for all budgets of one solver, mean over the solvers. What serves several budgets is
 counted once, artc's final check with the rest."""
 
+MORE_NOISES = """## More noises
+
+The same grids from {noises:,} other noises: `python -m tests.benchmarks.more_noises`. The ratios of the root mean
+squares again:"""
+
+MEDIANS = """The ratios of the median distances over the noises, which a few noises that end in another mode than the
+teacher's do not move:"""
+
+FURTHEST_PART = """How much of the mean square the furthest {part:.0%} of the noises make, median over the budgets and
+solvers. Where it is much, the root mean square says how often a sample ends elsewhere, the median how near the others
+end, and a method may be ahead in one and behind in the other."""
+
 Cell = Mapping[str, Any]
 Cells = Mapping[tuple[str, str, int], Mapping[str, Cell]]
 
@@ -73,8 +87,13 @@ def sorted_out(lines: Iterable[Cell], seed: int = SEED) -> Cells:
     return dict(sorted(found.items(), key=lambda item: item[0]))
 
 
-def page(lines: Sequence[Cell], distances: Sequence[Cell] = (), searches: Sequence[str] = ()) -> str:
-    """The whole page, of the cells of `peers` and of `peer_frechet`; `searches` are sections of `search_tables`."""
+def page(
+    lines: Sequence[Cell],
+    distances: Sequence[Cell] = (),
+    searches: Sequence[str] = (),
+    more: Sequence[Cell] = (),
+) -> str:
+    """The whole page, of the cells of `peers`, `peer_frechet` and `more_noises`; `searches` are finished sections."""
     cells = sorted_out(lines)
     several = {name: " and ".join(sorted({str(cell[name]) for cell in lines})) for name in ("teacher_steps", "noises")}
     parts = [HEAD.format(cells=sum(map(len, cells.values())), seed=SEED, **several)]
@@ -86,8 +105,29 @@ def page(lines: Sequence[Cell], distances: Sequence[Cell] = (), searches: Sequen
         for solver in dict.fromkeys(key[1] for key in cells if key[0] == model):
             some = {key: row for key, row in cells.items() if key[:2] == (model, solver)}
             parts += [f"**{solver}**", error_table(some)]
-    parts += [COSTS, cost_table(cells)]
+    parts += [more_section(more), COSTS, cost_table(cells)]
     return "\n\n".join(filter(None, [*parts, *searches, frechet_section(distances)])) + "\n"
+
+
+def more_section(lines: Sequence[Cell]) -> str:
+    """The grids from more noises, by root mean square and by median; nothing where none were walked."""
+    if not lines:
+        return ""
+    by_median = sorted_out({**cell, "error": cell["median"]} for cell in lines)
+    head = MORE_NOISES.format(noises=min(cell["noises"] for cell in lines))
+    parts = [head, ratio_table(sorted_out(lines)), MEDIANS, ratio_table(by_median)]
+    return "\n\n".join([*parts, FURTHEST_PART.format(part=FURTHEST), furthest_table(lines)])
+
+
+def furthest_table(lines: Sequence[Cell]) -> str:
+    """A row for each method, a column for each model: the furthest noises' part of the mean square."""
+    models = sorted({cell["model"] for cell in lines})
+    rows = []
+    for name in ORDER:
+        parts = [[cell["furthest"] for cell in lines if (cell["method"], cell["model"]) == (name, on)] for on in models]
+        if any(parts):
+            rows.append([name, *(f"{median(some):.1%}" if some else "-" for some in parts)])
+    return markdown(["method", *(f"`{model}`" for model in models)], rows)
 
 
 def error_table(cells: Cells) -> str:
@@ -198,20 +238,21 @@ def calls_of(cells: Sequence[Cell]) -> int:
     return shared + sum(cell["calls"] - cell["shared"] for cell in cells)
 
 
-def write(cells: Path = CELLS, frechet: Path = FRECHET, to: Path = PAGE) -> None:
-    """Write the page of two files of cells and of what `cost` and `exhaustive` recorded."""
-    lines, distances = (list(read_cells(path).values()) for path in (cells, frechet))
+def write(cells: Path = CELLS, frechet: Path = FRECHET, more: Path = MORE, to: Path = PAGE) -> None:
+    """Write the page of three files of cells and of what `cost` and `exhaustive` recorded."""
+    lines, distances, walked = (list(read_cells(path).values()) for path in (cells, frechet, more))
     searches = (cost_section(load("cost")), exhaustive_section(load("exhaustive")))
-    to.write_text(page(lines, distances, searches), encoding="utf-8")
+    to.write_text(page(lines, distances, searches, walked), encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the page of results.")
     parser.add_argument("--cells", type=Path, default=CELLS)
     parser.add_argument("--frechet", type=Path, default=FRECHET)
+    parser.add_argument("--more", type=Path, default=MORE)
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
-    write(options.cells, options.frechet, options.page)
+    write(options.cells, options.frechet, options.more, options.page)
 
 
 if __name__ == "__main__":
