@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from artc.artifact import Warp
-from tests.benchmarks.cells import append_cell, key_of, read_cells
+from tests.benchmarks.cells import keep_cell, key_of, read_cells
 from tests.benchmarks.frechet import NAMES, NFES, SEEDS, Cell, Study, results_of
 
 FACTS = {"weights": "a", "classifier": "b", "data": "c", "samples": 300}
@@ -14,21 +14,22 @@ CELLS = len(NAMES) * sum(map(len, NFES.values())) + 1
 
 
 def test_a_cell_is_found_under_its_key(tmp_path):
-    path = tmp_path / "runs" / "cells.jsonl"
+    path, known = tmp_path / "runs" / "cells.jsonl", {}
     assert read_cells(path) == {}
     for value in (0.1 + 0.2, 7.0):
-        append_cell(path, {"key": str(value), "value": value})
+        keep_cell(path, known, {"key": str(value), "value": value})
+    assert known == read_cells(path)
     assert read_cells(path) == {str(value): {"key": str(value), "value": value} for value in (0.1 + 0.2, 7.0)}
 
 
 @pytest.mark.parametrize("kept", range(1, 25))
 def test_a_line_that_was_cut_short_costs_that_cell_alone(tmp_path, kept):
     path, line = tmp_path / "cells.jsonl", json.dumps({"key": "second", "v": 2})
-    append_cell(path, {"key": "first"})
+    keep_cell(path, {}, {"key": "first"})
     with path.open("a", encoding="utf-8") as file:
         file.write(line[:kept])
     assert list(read_cells(path)) == ["first"]
-    append_cell(path, {"key": "third"})
+    keep_cell(path, {}, {"key": "third"})
     assert list(read_cells(path)) == ["first", "third"]
 
 

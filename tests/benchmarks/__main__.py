@@ -26,17 +26,17 @@ from . import (
 )
 
 SHORT = (adapters, order, dynamic_programming, gap, domains, edm_files, endpoint, speed, cost, peers_short)
-FULL_MODELS, FULL_SEEDS = ("mixture-64d", "mnist", "cifar10"), (0, 1, 2)
+FULL_SEEDS = (0, 1, 2)
 
 
 def full(device: str, data: dict[str, Path]) -> None:
     """Every cell of `peers` and `peer_frechet` that is not known yet, all grids of few steps, and the page."""
     for seed in FULL_SEEDS:
-        for name in FULL_MODELS:
+        for name in peers.MODELS:
             methods = (*peers.HAND_MADE, *peers.PLANNED, *peers.COMPILED, *peers.LEARNED)
             study = peers.Study(name, peers.CELLS, artc.__version__, device, seed=seed)
             peers.measure(study, methods, peers.SOLVER_NAMES, peers.NFES)
-    for name in FULL_MODELS:
+    for name in peers.MODELS:
         more_noises.measure(name, peers.CELLS, more_noises.CELLS, device)
     exhaustive.run(tuple(data), device)
     for name, path in data.items():

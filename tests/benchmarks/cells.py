@@ -32,9 +32,11 @@ def _cell(line: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def append_cell(path: Path, cell: dict[str, Any]) -> None:
-    """Write a cell behind the others, on a line of its own even where the last one was cut short."""
+def keep_cell(path: Path, known: dict[str, dict[str, Any]], cell: dict[str, Any]) -> dict[str, Any]:
+    """Add a cell to the known ones, and write it behind the others, on a line of its own even after one cut short."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = path.read_bytes() if path.exists() else b""
     with path.open("a", encoding="utf-8") as file:
         file.write(("\n" if content and not content.endswith(b"\n") else "") + json.dumps(cell) + "\n")
+    known[cell["key"]] = cell
+    return cell

@@ -31,7 +31,7 @@ from artc.request import Request
 from artc.sampling.grids import GRIDS, grid_for
 
 from .banks import walked
-from .cells import append_cell, key_of, read_cells
+from .cells import keep_cell, key_of, read_cells
 from .judging import NOISE, Judging
 from .record import RESULTS, record, show
 
@@ -107,8 +107,7 @@ class Study:
         self.keep({**facts, "seconds": round(time.perf_counter() - began, 1), "device": str(self.model.device)})
 
     def keep(self, cell: dict[str, Any]) -> None:
-        append_cell(self.path, cell)
-        self.known[cell["key"]] = cell
+        keep_cell(self.path, self.known, cell)
 
 
 def results_of(study: Study, seeds: Sequence[int]) -> dict[str, Any]:

@@ -18,33 +18,29 @@ from typing import Any
 
 import artc
 from artc.evaluation.endpoint import EndpointError
-from artc.peers import PEERS, Found
+from artc.peers import PEERS
 
-from .cells import append_cell, key_of
+from .cells import keep_cell, key_of
 from .peers import CELLS as GRIDS
-from .peers import COMPILED, NFES, SOLVER_NAMES, Settings, Study, grids_of
+from .peers import COMPILED, MODELS, NFES, SOLVER_NAMES, Settings, Study, grids_of
 
 NOISES, NOISE, FURTHEST = 1024, 20_261_125, 0.01
 CELLS = GRIDS.with_name("more_noises.jsonl")
 METHODS = (*COMPILED, *PEERS, "edm", "edm-free")
-MODELS = ("mixture-64d", "mnist", "cifar10")
+FIGURES = ("error", "stderr", "median", "furthest")
 
 
 def figures(error: EndpointError) -> dict[str, float]:
     """Root mean square with its standard error, median distance, and the furthest noises' part of the mean square."""
     squares = error.squares.sort(descending=True).values
     furthest = squares[: max(1, round(FURTHEST * len(squares)))]
-    return {
-        "error": error.value,
-        "stderr": error.stderr,
-        "median": float(squares.median().sqrt()),
-        "furthest": float(furthest.sum() / squares.sum()),
-    }
+    found = (error.value, error.stderr, float(squares.median().sqrt()), float(furthest.sum() / squares.sum()))
+    return dict(zip(FIGURES, found, strict=True))
 
 
 def run(study: Study, grids: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Walk what is not known yet, yielding every new cell; methods that found the same grid share its walk."""
-    walks = {cell["walk"]: cell for cell in study.known.values()}
+    walks = {cell["walk"]: {name: cell[name] for name in FIGURES} for cell in study.known.values()}
     for grid in grids:
         walked = {name: grid[name] for name in ("solver", "sigmas", "model_sigmas")}
         settings = [study.settings.noises, study.settings.noise, study.settings.teacher_steps]
@@ -55,14 +51,10 @@ def run(study: Study, grids: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any
             continue
         began = time.perf_counter()
         if walk not in walks:
-            found = Found(sigmas=grid["sigmas"], calls=0, seconds=0.0, model_sigmas=grid["model_sigmas"])
-            walks[walk] = figures(study.measured(grid["solver"], found))
-        measured = {name: walks[walk][name] for name in ("error", "stderr", "median", "furthest")}
+            walks[walk] = figures(study.measured(**walked))
         took = {"noises": study.settings.noises, "seconds": round(time.perf_counter() - began, 1)}
-        cell = {"key": key, "walk": walk, **where, **measured, **took, "device": str(study.model.device)}
-        study.known[key] = cell
-        append_cell(study.cells, cell)
-        yield cell
+        cell = {"key": key, "walk": walk, **where, **walks[walk], **took, "device": str(study.model.device)}
+        yield keep_cell(study.cells, study.known, cell)
 
 
 def measure(name: str, grids: Path, cells: Path, device: str, noises: int = NOISES) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 from artc.evaluation.classifier import CLASSIFIERS
 from artc.evaluation.endpoint import Teacher
 
-from .cells import append_cell, key_of, read_cells
+from .cells import keep_cell, key_of, read_cells
 from .judging import NOISE, Judging
 from .peers import CELLS as GRIDS
 from .peers import NFES, OURS, PLANNED, SOLVER_NAMES, WITH_MODEL_SIGMAS, budgets, grids_of
@@ -63,9 +63,8 @@ class Study:
                 images = self._test(seed, samples) if grid["method"] == TEST else self._drawn(grid, seed)
                 self.walks[walk] = self.judging.distance(images)
             took = {"seconds": round(time.perf_counter() - began, 1), "device": str(self.judging.model.device)}
-            self.known[key] = {**cell, "samples": samples, "frechet": self.walks[walk], **took}
-            append_cell(self.path, self.known[key])
-            yield self.known[key]
+            found = {**cell, "samples": samples, "frechet": self.walks[walk], **took}
+            yield keep_cell(self.path, self.known, found)
 
     def _test(self, seed: int, samples: int) -> Tensor:
         """As many of the test images, others for each seed."""

@@ -36,9 +36,10 @@ from artc.sampling.grids import grid_for
 from artc.sampling.solvers import find_solver
 from artc.sampling.trajectories import sample
 
-from .cells import append_cell, key_of, read_cells
+from .cells import keep_cell, key_of, read_cells
 from .record import RESULTS
 
+MODELS = ("mixture-64d", "mnist", "cifar10")
 SOLVER_NAMES = ("euler", "heun", "dpmpp_2m", "ipndm_3", "unipc_3")
 HAND_MADE = ("edm", "edm-free", "logsnr")
 OURS, WITH_MODEL_SIGMAS, AT_LENGTH = "artc", "artc-model-sigmas", "artc-max"
@@ -149,13 +150,15 @@ class Study:
                 )
                 yield self._keep(method, solver, schedule.nfe, found)
 
-    def measured(self, solver: str, found: Found) -> EndpointError:
+    def measured(
+        self, solver: str, sigmas: Sequence[float], model_sigmas: Sequence[float] | None = None
+    ) -> EndpointError:
         """The error of a grid on the noises of the study."""
-        walked = sample(self.probe.on, self.latents, found.sigmas, find_solver(solver), model_sigmas=found.model_sigmas)
+        walked = sample(self.probe.on, self.latents, sigmas, find_solver(solver), model_sigmas=model_sigmas)
         return endpoint_error(walked, self.ends)
 
     def _keep(self, method: str, solver: str, nfe: int, found: Found) -> dict[str, Any]:
-        error = self.measured(solver, found)
+        error = self.measured(solver, found.sigmas, found.model_sigmas)
         cell = {
             "key": self.key(method, solver, nfe),
             "model": self.name,
@@ -177,9 +180,7 @@ class Study:
             "torch": torch.__version__.split("+")[0],
             "device": str(self.model.device),
         }
-        append_cell(self.cells, cell)
-        self.known[cell["key"]] = cell
-        return cell
+        return keep_cell(self.cells, self.known, cell)
 
 
 def grids_of(

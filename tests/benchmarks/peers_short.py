@@ -14,10 +14,10 @@ from typing import Any
 
 import artc
 
-from .peers import OURS, WITH_MODEL_SIGMAS, Study
+from .peers import MODELS, OURS, WITH_MODEL_SIGMAS, Study
 from .record import record, show
 
-MODELS, SOLVER, BUDGETS, SEEDS = ("mixture-64d", "mnist", "cifar10"), "dpmpp_2m", (3, 5, 8), (0, 1, 2)
+SOLVER, BUDGETS, SEEDS = "dpmpp_2m", (3, 5, 8), (0, 1, 2)
 PEERS = ("gits", "dmn", "kl-optimal", "oss")
 METHODS = ("edm", "edm-free", *PEERS, OURS, WITH_MODEL_SIGMAS)
 
